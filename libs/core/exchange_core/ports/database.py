@@ -1,0 +1,158 @@
+"""Projections for queries: PostgreSQL."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from exchange_core.codec import Slot
+from exchange_core.instruments import Instrument
+from exchange_core.orders import OrderStatus, OrderType, Reason, SelfTradePrevention, Side, TimeInForce
+
+
+class Projection(Protocol):
+    """One open transaction of the persister on one partition; the partition's position row is locked by it."""
+
+    @property
+    def position(self) -> int:
+        """The last slot that is in the database (0: none)."""
+        ...
+
+    @property
+    def instruments(self) -> Mapping[str, Instrument]:
+        """All instruments known to the database, by symbol."""
+        ...
+
+    async def record(self, slots: Sequence[Slot]) -> None:
+        """Write orders, trades, ledger and instruments of these slots, which follow `position` without a gap,
+        and move the position to the last of them."""
+        ...
+
+    async def checkpoint(self, shard_id: str, sequence_number: str) -> None:
+        """Remember, in the same transaction, how far the shard has been read."""
+        ...
+
+
+class Projections(Protocol):
+    """The persister's half of the database."""
+
+    def begin(self, partition: int) -> AbstractAsyncContextManager[Projection]:
+        """Open a transaction and lock the partition; commits on leaving, rolls back on an exception.
+
+        Raises Ambiguous when a commit broke off: read the position again.
+        """
+        ...
+
+    async def checkpoints(self) -> Mapping[str, str]:
+        """shard_id → last sequence number recorded."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderView:
+    """An order as the database last saw it. Prices in ticks, quantities in lots, amounts in units, times in ms."""
+
+    order_id: int
+    client_order_id: str
+    user_id: str
+    symbol: str
+    side: Side
+    order_type: OrderType
+    time_in_force: TimeInForce
+    price: int | None
+    quantity: int | None
+    quote_quantity: int | None
+    trigger_price: int | None
+    display_quantity: int | None
+    expires_at_ms: int | None
+    post_only: bool
+    self_trade_prevention: SelfTradePrevention
+    filled_quantity: int
+    filled_quote: int
+    fee: int
+    status: OrderStatus
+    reason: Reason | None
+    seq: int
+    created_at_ms: int
+    updated_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FillView:
+    """One side of a trade, as its owner sees it; `fee` in units of `fee_asset`."""
+
+    symbol: str
+    trade_id: int
+    order_id: int
+    side: Side
+    is_maker: bool
+    price: int
+    quantity: int
+    fee: int
+    fee_asset: str
+    seq: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradeView:
+    """A trade as everyone sees it."""
+
+    symbol: str
+    trade_id: int
+    price: int
+    quantity: int
+    taker_side: Side
+    seq: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalPosition:
+    """How far the database is in one partition: the last slot and its journal time."""
+
+    partition: int
+    slot: int
+    journal_at_ms: int
+
+
+class DatabaseReader(Protocol):
+    """The gateway's half: a read replica, which lags. Nothing that moves money is decided from it."""
+
+    async def order(self, user_id: str, order_id: int) -> OrderView | None:
+        """The user's own order by id."""
+        ...
+
+    async def order_by_client_id(self, user_id: str, client_order_id: str) -> OrderView | None:
+        """The user's own order by the client's id."""
+        ...
+
+    async def orders(
+        self, user_id: str, *, symbol: str | None, open_only: bool, before_order_id: int | None, limit: int
+    ) -> Sequence[OrderView]:
+        """The user's orders, newest first."""
+        ...
+
+    async def fills(
+        self,
+        user_id: str,
+        *,
+        symbol: str | None,
+        order_id: int | None,
+        before: tuple[int, str, int] | None,
+        limit: int,
+    ) -> Sequence[FillView]:
+        """The user's fills, newest first; `before` is (at_ms, symbol, trade_id) of the last one seen."""
+        ...
+
+    async def trades(self, symbol: str, *, before_trade_id: int | None, limit: int) -> Sequence[TradeView]:
+        """Everybody's trades, newest first."""
+        ...
+
+    async def instruments(self) -> Sequence[Instrument]:
+        """All listed instruments with their present status."""
+        ...
+
+    async def positions(self) -> Sequence[JournalPosition]:
+        """One a partition that has settled anything."""
+        ...

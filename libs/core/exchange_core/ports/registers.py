@@ -1,0 +1,59 @@
+"""Leases, sessions and connections: DynamoDB."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class LeaseStore(Protocol):
+    """Who does what now. Liveness only: nothing is safe because of a lease."""
+
+    async def acquire(self, name: str, owner: str, now_ms: int, ttl_ms: int) -> bool:
+        """Take or renew the lease until now + ttl; False when another owner's has not run out."""
+        ...
+
+    async def release(self, name: str, owner: str) -> None:
+        """Give it up, if it is ours."""
+        ...
+
+    async def holder(self, name: str) -> tuple[str, int] | None:
+        """(owner, until_ms), whether or not it has run out."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A log-in. Its id is the `origin_jti` of the tokens issued for it."""
+
+    session_id: str
+    user_id: str
+    created_at_ms: int
+    expires_at_ms: int
+    is_revoked: bool = False
+
+
+class SessionStore(Protocol):
+    """Log-ins that can be ended before their tokens expire."""
+
+    async def put(self, session: Session) -> None:
+        """Store a new session."""
+        ...
+
+    async def get(self, session_id: str) -> Session | None:
+        """Read consistently."""
+        ...
+
+    async def revoke(self, session_id: str) -> None:
+        """End it for good."""
+        ...
+
+
+class ConnectionStore(Protocol):
+    """Open WebSocket connections."""
+
+    async def put(self, connection_id: str, node: str, expires_at_ms: int) -> None:
+        """Record an open connection, or extend its life."""
+        ...
+
+    async def delete(self, connection_id: str) -> None:
+        """Forget it."""
+        ...
