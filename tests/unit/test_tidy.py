@@ -83,4 +83,4 @@ def test_a_repeat_cannot_outlive_the_memory_of_its_order() -> None:
     retention_ms = topology.COMMAND_RETENTION_S * 1000
     assert topology.DEDUP_WINDOW_MS > retention_ms + topology.SWEEP_LAG_LIMIT_MS + topology.ORDER_MAX_AGE_MS
     assert topology.HEARTBEAT_MS * 2 < topology.SWEEP_LAG_LIMIT_MS
-    assert topology.COMMAND_VISIBILITY_S * 1000 < retention_ms
+    assert topology.COMMAND_VISIBILITY_S * topology.COMMAND_MAX_RECEIVES * 1000 < retention_ms

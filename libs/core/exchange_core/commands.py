@@ -44,12 +44,14 @@ class CancelOrder(SymbolCommand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AmendOrder(SymbolCommand):
-    """Change price (ticks) or total quantity (lots); `hold` is what the gateway took in addition, in units."""
+    """Change price (ticks) or total quantity (lots); `hold` is what the gateway took in addition, in units of
+    `hold_asset`, so that it can be given back even when the order is not known any more."""
 
     order_id: int
     price: int | None = None
     quantity: int | None = None
     hold: int = 0
+    hold_asset: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,10 @@ from enum import StrEnum
 from exchange_core.money import InexactAmountError, to_units
 
 MAX_DECIMALS = 12
+_MIN_STEP = Decimal("1e-12")
+_MAX_STEP = Decimal("1e12")
+_MAX_STEP_DIGITS = 14
+"""The product of two steps stays within the 28 digits of exact decimal arithmetic."""
 _SYMBOL = re.compile(r"[A-Z0-9]{5,20}")
 _ASSET = re.compile(r"[A-Z0-9]{2,10}")
 
@@ -25,8 +29,20 @@ class InvalidInstrumentError(ValueError):
     """An instrument that breaks a rule; the message says which."""
 
 
+class _Steps:
+    """What an instrument's steps come to in whole units; not fields, but worked out of them once.
+
+    `lot_units`: smallest units of base in one lot. `tick_lot_units`: smallest units of quote that one lot costs at a
+    price of one tick.
+    """
+
+    __slots__ = ("lot_units", "tick_lot_units")
+    lot_units: int
+    tick_lot_units: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Instrument:
+class Instrument(_Steps):
     """One tradable pair. Immutable once listed, but for its status, which the journal changes.
 
     `tick_size` is the price step in quote per base, `lot_size` the quantity step in base. One lot is `lot_units`
@@ -66,13 +82,15 @@ class Instrument:
             _require(0 <= decimals <= MAX_DECIMALS, f"decimals must be 0 to {MAX_DECIMALS}")
         for name in ("tick_size", "lot_size"):
             step = getattr(self, name)
-            _require(step.is_finite() and step > 0, f"{name} must be positive")
+            _require(step.is_finite() and _MIN_STEP <= step <= _MAX_STEP, f"{name} must be 1e-12 to 1e12")
+            _require(len(step.as_tuple().digits) <= _MAX_STEP_DIGITS, f"{name} has too many digits")
         try:
-            to_units(self.lot_size, self.base_decimals)
+            object.__setattr__(self, "lot_units", to_units(self.lot_size, self.base_decimals))
         except InexactAmountError as error:
             raise InvalidInstrumentError("a lot is not a whole number of base units") from error
         try:
-            to_units(self.tick_size * self.lot_size, self.quote_decimals)
+            tick_lot = self.tick_size * self.lot_size
+            object.__setattr__(self, "tick_lot_units", to_units(tick_lot, self.quote_decimals))
         except InexactAmountError as error:
             raise InvalidInstrumentError("tick × lot is not a whole number of quote units") from error
         _require(0 < self.min_quantity <= self.max_quantity < 10**18, "quantity limits are out of order")
@@ -83,17 +101,8 @@ class Instrument:
         _require(0 < self.reference_price < 10**15, "reference_price must be positive")
         _require(self.partition >= 0, "partition must not be negative")
         _require(0 < self.max_open_orders <= 100_000, "max_open_orders must be 1 to 100000")
-        _require(min(self.breaker_bps, self.breaker_window_ms, self.breaker_halt_ms) >= 0, "breaker is negative")
-
-    @property
-    def lot_units(self) -> int:
-        """Smallest units of base in one lot."""
-        return to_units(self.lot_size, self.base_decimals)
-
-    @property
-    def tick_lot_units(self) -> int:
-        """Smallest units of quote that one lot costs at a price of one tick."""
-        return to_units(self.tick_size * self.lot_size, self.quote_decimals)
+        breaker = (self.breaker_bps, self.breaker_window_ms, self.breaker_halt_ms)
+        _require(0 <= min(breaker) and max(breaker) < 10**12, "the breaker's numbers must be 0 to 10**12")
 
 
 def partition_of(key: str, partition_count: int) -> int:

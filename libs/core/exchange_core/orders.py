@@ -98,9 +98,9 @@ class Reason(StrEnum):
 class OrderTerms:
     """What a client asked for, in ticks, lots and units; the same fields in the command and in its events.
 
-    `hold` is what the gateway has set aside for it, in units of `hold_asset`: quote for a buy, base for a sell. Exactly one of
-    `quantity` (lots) and `quote_quantity` (quote units, market orders only) is given. A market order given by
-    quantity carries its protection price as `price`; `expires_at_ms` goes with GTD.
+    `hold` is what the gateway has set aside for it, in units of `hold_asset`: quote for a buy, base for a sell.
+    Exactly one of `quantity` (lots) and `quote_quantity` (quote units, market orders only) is given. A market order
+    given by quantity carries its protection price as `price`; `expires_at_ms` goes with GTD.
     """
 
     order_id: int

@@ -18,7 +18,8 @@ ORDER_MAX_AGE_MS: Final = 120 * 1000
 HEARTBEAT_MS: Final = 15 * 1000
 """A partition with nothing to do journals an empty slot this often, so that its lag can be told from its idleness."""
 COMMAND_VISIBILITY_S: Final = 30
-COMMAND_MAX_RECEIVES: Final = 50
+COMMAND_MAX_RECEIVES: Final = 25
+"""Times the visibility this must stay below the retention, or a poison message is gone before its alarm rings."""
 INTENT_TTL_S: Final = 7 * 24 * 3600
 STREAM_RETENTION_HOURS: Final = 24 * 7
 
@@ -58,7 +59,7 @@ class TableSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamSpec:
-    """A Kinesis stream; partition p's records carry the key `str(p)`."""
+    """A Kinesis stream; partition p's records carry the key `str(p)` and go to `stream_hash_key(p)`."""
 
     name: str
     shards: int
@@ -162,6 +163,16 @@ class Topology:
     def buckets(self) -> tuple[BucketSpec, ...]:
         """Every bucket."""
         return (self.snapshots, self.history)
+
+
+def stream_hash_key(partition: int) -> int:
+    """Where in the stream's 128-bit key space a partition's records go: 0, ½, ¼, ¾, … of it.
+
+    Left to Kinesis the keys "0" to "3" all hash into the upper half, and half the shards stay idle. This sequence
+    spreads any number of partitions, and as it does not depend on how many there are, none ever changes its place.
+    """
+    assert 0 <= partition < 1 << 16
+    return int(f"{partition:016b}"[::-1], 2) << 112
 
 
 def order_book_key(symbol: str) -> str:

@@ -3,10 +3,9 @@
 import copy
 from typing import Self
 
-from exchange_core.ports import Clock
-
 from exchange_adapters.sim.clock import SimClock
 from exchange_adapters.sim.faults import Faults
+from exchange_core.ports import Clock
 
 
 class SimStore:
@@ -18,6 +17,11 @@ class SimStore:
     def __init__(self, *, clock: Clock | None = None, faults: Faults | None = None) -> None:
         self._clock: Clock = clock or SimClock()
         self._faults = faults or Faults()
+
+    @property
+    def clock(self) -> Clock:
+        """The store's own clock; the hosts that use it have theirs."""
+        return self._clock
 
     def seen_by(self, faults: Faults) -> Self:
         """The same store as another host sees it, with that host's faults."""

@@ -1,0 +1,241 @@
+"""Operations a second of the matching core, all events made, against `bourse` (Rust) on the very same commands."""
+
+import gc
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from crossbook.replay_recording import Action, read_recording
+from exchange_core.codec import Slot, encode_slot
+from exchange_core.commands import CancelOrder, Command, ListInstrument, PlaceOrder
+from exchange_core.engine import PartitionEngine
+from exchange_core.events import Event, TradeExecuted
+from exchange_core.instruments import Instrument
+from exchange_core.orders import OrderType, Side, TimeInForce
+
+SYNTHETIC_OPERATIONS: Final = 30_000
+RUNS: Final = 3
+SLOT_COMMANDS: Final = 100
+SLOT_MS: Final = 10
+START_MS: Final = 1_771_322_400_000
+VOLUME_LOT: Final = 10_000
+"""Recorded volumes are counted in 10⁻⁴ here: bourse holds volumes in 32 bits."""
+SYMBOL: Final = "BTCUSD"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """A place of `quantity` at `price`, or the cancel of the `target`-th place before it."""
+
+    is_buy: bool = False
+    price: int = 0
+    quantity: int = 0
+    target: int = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoreResult:
+    """One engine on one flow. Operations a second; bytes an operation are those of the encoded slots."""
+
+    flow: str
+    engine: str
+    operations: int
+    operations_per_s: float
+    trades: int
+    volume: int
+    journal_bytes_per_operation: float | None = None
+
+
+def synthetic_flow(count: int = SYNTHETIC_OPERATIONS) -> list[Operation]:
+    """Orders around a wandering price: six in ten rest or cross a little, the others cancel an open one."""
+    chance = random.Random(20260217)
+    operations: list[Operation] = []
+    open_places: list[int] = []
+    places, middle = 0, 23_500
+    while len(operations) < count:
+        if open_places and chance.random() < 0.4:
+            position = chance.randrange(len(open_places))
+            open_places[position], open_places[-1] = open_places[-1], open_places[position]
+            operations.append(Operation(target=open_places.pop()))
+            continue
+        middle += chance.choice((-1, 0, 0, 1))
+        is_buy = chance.random() < 0.5
+        away = int(chance.expovariate(0.1)) - 3
+        price = middle - away if is_buy else middle + away
+        operations.append(Operation(is_buy=is_buy, price=price, quantity=chance.randint(1, 500)))
+        open_places.append(places)
+        places += 1
+    return operations
+
+
+def recorded_flow(path: Path) -> list[Operation]:
+    """The places and cancels of a recording, as `crossbook replay` sends them."""
+    places: dict[int, int] = {}
+    operations: list[Operation] = []
+    for row in read_recording(path).rows:
+        if row.action is Action.CREATED:
+            places[row.recorded_id] = len(places)
+            quantity = max(1, row.volume // VOLUME_LOT)
+            operations.append(Operation(is_buy=row.side is Side.BUY, price=row.price, quantity=quantity))
+        elif row.action is Action.DELETED and row.volume and row.recorded_id in places:
+            operations.append(Operation(target=places[row.recorded_id]))
+    return operations
+
+
+def measure_core(flows: dict[str, list[Operation]]) -> Iterator[CoreResult]:
+    """Every engine on every flow; each figure is the median of RUNS runs on a fresh engine."""
+    for name, flow in flows.items():
+        commands = list(_commands(flow))
+        yield _crossbook(name, commands)
+        if _bourse() is not None:
+            yield _bourse_result(name, flow)
+
+
+def _commands(flow: Sequence[Operation]) -> Iterator[Command]:
+    placed: list[str] = []
+    for number, operation in enumerate(flow, 1):
+        if operation.target >= 0:
+            yield CancelOrder(
+                command_id=1_000_000_000 + number,
+                user_id=placed[operation.target],
+                symbol=SYMBOL,
+                entered_at_ms=START_MS,
+                order_id=1 + operation.target,
+            )
+            continue
+        user = "buyer" if operation.is_buy else "seller"
+        placed.append(user)
+        yield PlaceOrder(
+            order_id=len(placed),
+            user_id=user,
+            client_order_id=str(number),
+            symbol=SYMBOL,
+            side=Side.BUY if operation.is_buy else Side.SELL,
+            order_type=OrderType.LIMIT,
+            time_in_force=TimeInForce.GTC,
+            price=operation.price,
+            quantity=operation.quantity,
+            hold=operation.price * operation.quantity if operation.is_buy else operation.quantity,
+            hold_asset="USD" if operation.is_buy else "BTC",
+            entered_at_ms=START_MS,
+        )
+
+
+def _crossbook(flow: str, commands: Sequence[Command]) -> CoreResult:
+    durations_s: list[float] = []
+    slots: list[list[Event]] = []
+    for _ in range(RUNS):
+        engine = _listed_engine()
+        durations_s.append(_timed(lambda engine=engine: slots.append(_run_engine(engine, commands))))  # type: ignore[misc]
+    trades = [event for event in slots[-1] if isinstance(event, TradeExecuted)]
+    return CoreResult(
+        flow=flow,
+        engine="crossbook",
+        operations=len(commands),
+        operations_per_s=len(commands) / median(durations_s),
+        trades=len(trades),
+        volume=sum(trade.quantity for trade in trades),
+        journal_bytes_per_operation=_journal_bytes(commands) / len(commands),
+    )
+
+
+def _listed_engine() -> PartitionEngine:
+    engine = PartitionEngine(0)
+    instrument = Instrument(
+        symbol=SYMBOL,
+        base="BTC",
+        quote="USD",
+        base_decimals=4,
+        quote_decimals=6,
+        tick_size=Decimal("0.01"),
+        lot_size=Decimal("0.0001"),
+        min_quantity=1,
+        max_quantity=10**12,
+        min_notional=0,
+        maker_fee_bps=10,
+        taker_fee_bps=20,
+        band_bps=100_000,
+        reference_price=23_500,
+        partition=0,
+        max_open_orders=100_000,
+    )
+    listing = ListInstrument(
+        command_id=2_000_000_000, user_id="operator", symbol=SYMBOL, entered_at_ms=START_MS, instrument=instrument
+    )
+    engine.begin_slot(START_MS)
+    engine.execute(listing, START_MS)
+    return engine
+
+
+def _run_engine(engine: PartitionEngine, commands: Sequence[Command]) -> list[Event]:
+    """As the matcher does it: a slot's time, its commands, all their events."""
+    events: list[Event] = []
+    for start in range(0, len(commands), SLOT_COMMANDS):
+        at_ms = START_MS + SLOT_MS * (1 + start // SLOT_COMMANDS)
+        events += engine.begin_slot(at_ms)
+        for command in commands[start : start + SLOT_COMMANDS]:
+            events += engine.execute(command, at_ms)
+    return events
+
+
+def _journal_bytes(commands: Sequence[Command]) -> int:
+    engine, total = _listed_engine(), 0
+    for n, start in enumerate(range(0, len(commands), SLOT_COMMANDS), 1):
+        at_ms = START_MS + SLOT_MS * n
+        events = engine.begin_slot(at_ms)
+        for command in commands[start : start + SLOT_COMMANDS]:
+            events += engine.execute(command, at_ms)
+        slot = Slot(partition=0, n=n, at_ms=at_ms, fed_through=n - 1, writer="bench", events=tuple(events))
+        total += len(encode_slot(slot))
+    return total
+
+
+def _bourse() -> Any | None:
+    """The module, or None where it has no build for this Python."""
+    try:
+        from bourse import core
+    except ImportError:
+        return None
+    return core
+
+
+def _bourse_result(flow: str, operations: Sequence[Operation]) -> CoreResult:
+    module = _bourse()
+    assert module is not None
+    durations_s: list[float] = []
+    trades: list[tuple[Any, ...]] = []
+    for _ in range(RUNS):
+        book = module.OrderBook(0, 1)
+        durations_s.append(_timed(lambda book=book: _run_bourse(book, operations)))  # type: ignore[misc]
+        trades = book.get_trades()
+    return CoreResult(
+        flow=flow,
+        engine="bourse",
+        operations=len(operations),
+        operations_per_s=len(operations) / median(durations_s),
+        trades=len(trades),
+        volume=sum(trade[3] for trade in trades),
+    )
+
+
+def _run_bourse(book: Any, operations: Sequence[Operation]) -> None:
+    placed: list[int] = []
+    for number, operation in enumerate(operations):
+        book.set_time(number)  # it files orders by price and time: two of one time would be one
+        if operation.target >= 0:
+            book.cancel_order(placed[operation.target])
+        else:
+            trader = 1 if operation.is_buy else 2
+            placed.append(book.place_order(operation.is_buy, operation.quantity, trader, price=operation.price))
+
+
+def _timed(work: Callable[[], Any]) -> float:
+    gc.collect()
+    started_s = time.perf_counter()
+    work()
+    return time.perf_counter() - started_s

@@ -1,0 +1,191 @@
+"""PostgreSQL for the gateway: the reader's endpoint, which lags. Nothing that moves money is decided from it.
+
+Every query of orders and fills names the user, so that one user never sees another's; statements are prepared once a
+connection and bounded in time by the pool (see `postgres.open_pool`).
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import asyncpg
+
+from exchange_adapters.postgres import read_instrument, translated
+from exchange_core.instruments import Instrument
+from exchange_core.orders import OrderStatus, OrderType, Reason, SelfTradePrevention, Side, TimeInForce
+from exchange_core.ports import FillView, JournalPosition, OrderView, TradeView
+
+MAX_ROWS: Final = 1_000
+_ORDERS: Final = """
+    SELECT order_id, client_order_id, user_id, symbol, side, order_type, time_in_force, price, quantity, quote_quantity,
+        trigger_price, display_quantity, expires_at_ms, post_only, self_trade_prevention, filled_quantity, filled_quote,
+        fee, status, reason, seq, created_at_ms, updated_at_ms
+    FROM orders
+"""
+_FILLS: Final = """
+    SELECT symbol, trade_id, order_id, side, is_maker, price, quantity, fee, fee_asset, seq, at_ms FROM fills
+"""
+_TRADES: Final = "SELECT symbol, trade_id, price, quantity, taker_side, seq, at_ms FROM trades"
+
+
+class _Conditions:
+    """Clauses joined by AND, with their arguments numbered in order."""
+
+    def __init__(self, clause: str, *arguments: Any) -> None:
+        self._clauses: list[str] = []
+        self.arguments: list[Any] = []
+        self.add(clause, *arguments)
+
+    def add(self, clause: str, *arguments: Any) -> None:
+        """`{}` stands for an argument."""
+        first = len(self.arguments) + 1
+        self._clauses.append(clause.format(*(f"${number}" for number in range(first, first + len(arguments)))))
+        self.arguments.extend(arguments)
+
+    def where(self) -> str:
+        """The WHERE clause."""
+        return "WHERE " + " AND ".join(self._clauses)
+
+
+class PostgresReader:
+    """DatabaseReader on a pool (of the reader's endpoint)."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def order(self, user_id: str, order_id: int) -> OrderView | None:
+        """The user's own order by id."""
+        found = await self._orders(_Conditions("order_id = {} AND user_id = {}", order_id, user_id), limit=1)
+        return found[0] if found else None
+
+    async def order_by_client_id(self, user_id: str, client_order_id: str) -> OrderView | None:
+        """The user's own order by the client's id; the newest, should an id have been used again after its intent
+        was forgotten (topology.INTENT_TTL_S)."""
+        conditions = _Conditions("user_id = {} AND client_order_id = {}", user_id, client_order_id)
+        found = await self._orders(conditions, limit=1)
+        return found[0] if found else None
+
+    async def orders(
+        self, user_id: str, *, symbol: str | None, open_only: bool, before_order_id: int | None, limit: int
+    ) -> Sequence[OrderView]:
+        """The user's orders, newest first."""
+        conditions = _Conditions("user_id = {}", user_id)
+        if symbol is not None:
+            conditions.add("symbol = {}", symbol)
+        if open_only:
+            conditions.add("status IN ('open', 'partially_filled')")
+        if before_order_id is not None:
+            conditions.add("order_id < {}", before_order_id)
+        return await self._orders(conditions, limit=limit)
+
+    async def fills(
+        self,
+        user_id: str,
+        *,
+        symbol: str | None,
+        order_id: int | None,
+        before: tuple[int, str, int] | None,
+        limit: int,
+    ) -> Sequence[FillView]:
+        """The user's fills, newest first."""
+        conditions = _Conditions("user_id = {}", user_id)
+        if symbol is not None:
+            conditions.add("symbol = {}", symbol)
+        if order_id is not None:
+            conditions.add("order_id = {}", order_id)
+        if before is not None:
+            conditions.add("(at_ms, symbol, trade_id) < ({}, {}, {})", *before)
+        rows = await self._fetch(
+            f"{_FILLS} {conditions.where()} ORDER BY at_ms DESC, symbol DESC, trade_id DESC", conditions, limit
+        )
+        return [_fill_view(row) for row in rows]
+
+    async def trades(self, symbol: str, *, before_trade_id: int | None, limit: int) -> Sequence[TradeView]:
+        """Everybody's trades, newest first."""
+        conditions = _Conditions("symbol = {}", symbol)
+        if before_trade_id is not None:
+            conditions.add("trade_id < {}", before_trade_id)
+        rows = await self._fetch(f"{_TRADES} {conditions.where()} ORDER BY trade_id DESC", conditions, limit)
+        return [
+            TradeView(
+                symbol=row["symbol"],
+                trade_id=row["trade_id"],
+                price=row["price"],
+                quantity=row["quantity"],
+                taker_side=Side(row["taker_side"]),
+                seq=row["seq"],
+                at_ms=row["at_ms"],
+            )
+            for row in rows
+        ]
+
+    async def instruments(self) -> Sequence[Instrument]:
+        """All listed instruments with their present status, by symbol."""
+        with translated():
+            rows = await self._pool.fetch("SELECT definition::text AS definition FROM instruments ORDER BY symbol")
+        return [read_instrument(row["definition"]) for row in rows]
+
+    async def positions(self) -> Sequence[JournalPosition]:
+        """One a partition that has settled anything, by partition."""
+        with translated():
+            rows = await self._pool.fetch(
+                "SELECT partition, slot, journal_at_ms FROM positions WHERE slot > 0 ORDER BY partition"
+            )
+        return [
+            JournalPosition(partition=row["partition"], slot=row["slot"], journal_at_ms=row["journal_at_ms"])
+            for row in rows
+        ]
+
+    async def _orders(self, conditions: _Conditions, *, limit: int) -> Sequence[OrderView]:
+        query = f"{_ORDERS} {conditions.where()} ORDER BY order_id DESC"
+        return [_order_view(row) for row in await self._fetch(query, conditions, limit)]
+
+    async def _fetch(self, query: str, conditions: _Conditions, limit: int) -> Sequence[Any]:
+        assert 0 < limit <= MAX_ROWS, "the caller bounds its pages"
+        number = len(conditions.arguments) + 1
+        with translated():
+            rows: Sequence[Any] = await self._pool.fetch(f"{query} LIMIT ${number}", *conditions.arguments, limit)
+        return rows
+
+
+def _order_view(row: Any) -> OrderView:
+    return OrderView(
+        order_id=row["order_id"],
+        client_order_id=row["client_order_id"],
+        user_id=row["user_id"],
+        symbol=row["symbol"],
+        side=Side(row["side"]),
+        order_type=OrderType(row["order_type"]),
+        time_in_force=TimeInForce(row["time_in_force"]),
+        price=row["price"],
+        quantity=row["quantity"],
+        quote_quantity=None if row["quote_quantity"] is None else int(row["quote_quantity"]),
+        trigger_price=row["trigger_price"],
+        display_quantity=row["display_quantity"],
+        expires_at_ms=row["expires_at_ms"],
+        post_only=row["post_only"],
+        self_trade_prevention=SelfTradePrevention(row["self_trade_prevention"]),
+        filled_quantity=row["filled_quantity"],
+        filled_quote=int(row["filled_quote"]),
+        fee=int(row["fee"]),
+        status=OrderStatus(row["status"]),
+        reason=None if row["reason"] is None else Reason(row["reason"]),
+        seq=row["seq"],
+        created_at_ms=row["created_at_ms"],
+        updated_at_ms=row["updated_at_ms"],
+    )
+
+
+def _fill_view(row: Any) -> FillView:
+    return FillView(
+        symbol=row["symbol"],
+        trade_id=row["trade_id"],
+        order_id=row["order_id"],
+        side=Side(row["side"]),
+        is_maker=row["is_maker"],
+        price=row["price"],
+        quantity=row["quantity"],
+        fee=int(row["fee"]),
+        fee_asset=row["fee_asset"],
+        seq=row["seq"],
+        at_ms=row["at_ms"],
+    )

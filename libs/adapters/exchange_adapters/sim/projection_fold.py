@@ -1,0 +1,149 @@
+"""What the database shows after some slots, by the plainest fold of their events: the simulated tables."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from exchange_core.codec import Slot
+from exchange_core.events import (
+    Event,
+    InstrumentListed,
+    OrderAccepted,
+    OrderAmended,
+    OrderDecremented,
+    OrderDone,
+    OrderRejected,
+    OrderTriggered,
+    SymbolStatusChanged,
+    TradeExecuted,
+)
+from exchange_core.instruments import Instrument
+from exchange_core.orders import OrderStatus, Side
+from exchange_core.ports import FillView, JournalPosition, OrderView, TradeView
+
+_TERMS = (
+    "order_id",
+    "client_order_id",
+    "user_id",
+    "symbol",
+    "side",
+    "order_type",
+    "time_in_force",
+    "price",
+    "quantity",
+    "quote_quantity",
+    "trigger_price",
+    "display_quantity",
+    "expires_at_ms",
+    "post_only",
+    "self_trade_prevention",
+)
+
+
+@dataclass(slots=True)
+class ProjectionFold:
+    """Orders by id, fills with their owners, trades, instruments by symbol, and a position a partition."""
+
+    orders: dict[int, OrderView] = field(default_factory=dict)
+    fills: list[tuple[str, FillView]] = field(default_factory=list)
+    trades: dict[str, list[TradeView]] = field(default_factory=dict)
+    instruments: dict[str, Instrument] = field(default_factory=dict)
+    positions: dict[int, JournalPosition] = field(default_factory=dict)
+
+    def apply(self, slot: Slot) -> None:
+        """Fold one slot in; slots of a partition come in order."""
+        for event in slot.events:
+            self._apply_event(event, slot.at_ms)
+        self.positions[slot.partition] = JournalPosition(
+            partition=slot.partition, slot=slot.n, journal_at_ms=slot.at_ms
+        )
+
+    def _apply_event(self, event: Event, at_ms: int) -> None:
+        match event:
+            case OrderAccepted():
+                self._enter(event, OrderStatus.OPEN, None, at_ms)
+            case OrderRejected():
+                self._enter(event, OrderStatus.REJECTED, event.reason, at_ms)
+            case TradeExecuted():
+                self._trade(event, at_ms)
+            case OrderDone():
+                self._change(event, at_ms, lambda _: {"status": event.status, "reason": event.reason})
+            case OrderAmended():
+                self._change(event, at_ms, lambda _: {"price": event.price, "quantity": event.quantity})
+            case OrderDecremented():
+                shrunk_by = event.quantity
+                self._change(event, at_ms, lambda order: {"quantity": (order.quantity or 0) - shrunk_by})
+            case OrderTriggered():
+                self._change(event, at_ms, lambda _: {})
+            case InstrumentListed():
+                self.instruments[event.symbol] = event.instrument
+            case SymbolStatusChanged() if event.symbol in self.instruments:
+                listed = self.instruments[event.symbol]
+                self.instruments[event.symbol] = dataclasses.replace(listed, status=event.status)
+            case _:
+                return
+
+    def _enter(self, event: OrderAccepted | OrderRejected, status: OrderStatus, reason: Any, at_ms: int) -> None:
+        self.orders[event.order_id] = OrderView(
+            **{name: getattr(event, name) for name in _TERMS},
+            filled_quantity=0,
+            filled_quote=0,
+            fee=0,
+            status=status,
+            reason=reason,
+            seq=event.seq,
+            created_at_ms=event.entered_at_ms,
+            updated_at_ms=at_ms,
+        )
+
+    def _change(
+        self,
+        event: OrderDone | OrderAmended | OrderDecremented | OrderTriggered,
+        at_ms: int,
+        changes: Callable[[OrderView], dict[str, Any]],
+    ) -> None:
+        order = self.orders[event.order_id]
+        self.orders[event.order_id] = dataclasses.replace(order, seq=event.seq, updated_at_ms=at_ms, **changes(order))
+
+    def _trade(self, trade: TradeExecuted, at_ms: int) -> None:
+        instrument = self.instruments[trade.symbol]
+        self.trades.setdefault(trade.symbol, []).append(
+            TradeView(
+                symbol=trade.symbol,
+                trade_id=trade.trade_id,
+                price=trade.price,
+                quantity=trade.quantity,
+                taker_side=trade.taker_side,
+                seq=trade.seq,
+                at_ms=at_ms,
+            )
+        )
+        for order_id, user_id, side, is_maker, fee in (
+            (trade.maker_order_id, trade.maker_user_id, trade.taker_side.opposite, True, trade.maker_fee),
+            (trade.taker_order_id, trade.taker_user_id, trade.taker_side, False, trade.taker_fee),
+        ):
+            fill = FillView(
+                symbol=trade.symbol,
+                trade_id=trade.trade_id,
+                order_id=order_id,
+                side=side,
+                is_maker=is_maker,
+                price=trade.price,
+                quantity=trade.quantity,
+                fee=fee,
+                fee_asset=instrument.base if side is Side.BUY else instrument.quote,
+                seq=trade.seq,
+                at_ms=at_ms,
+            )
+            self.fills.append((user_id, fill))
+            order = self.orders[order_id]
+            self.orders[order_id] = dataclasses.replace(
+                order,
+                filled_quantity=order.filled_quantity + trade.quantity,
+                filled_quote=order.filled_quote + trade.price * trade.quantity * instrument.tick_lot_units,
+                fee=order.fee + fee,
+                status=OrderStatus.PARTIALLY_FILLED,
+                seq=trade.seq,
+                updated_at_ms=at_ms,
+            )

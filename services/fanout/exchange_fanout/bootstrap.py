@@ -1,0 +1,34 @@
+"""The one place that knows the concrete adapters of fanout."""
+
+import asyncio
+
+import structlog
+
+from exchange_adapters.aws import open_clients
+from exchange_adapters.dynamodb_tables import DynamoConnections
+from exchange_adapters.redis_market import RedisMarketCache, RedisMessageSource, RedisSubscriberSets
+from exchange_adapters.system import SystemClock
+from exchange_fanout.app import Ports, run
+from exchange_fanout.config import Config
+
+log = structlog.get_logger()
+
+
+async def bootstrap(config: Config, stopping: asyncio.Event) -> None:
+    """Open the adapters, run, close them."""
+    log.info("fanout_configured", **config.redacted())
+    redis_url = config.redis_url.get_secret_value()
+    async with (
+        open_clients("dynamodb") as clients,
+        RedisMessageSource(redis_url) as messages,
+        RedisSubscriberSets(redis_url) as subscribers,
+        RedisMarketCache(redis_url) as cache,
+    ):
+        ports = Ports(
+            clock=SystemClock(),
+            messages=messages,
+            subscribers=subscribers,
+            connections=DynamoConnections(clients.dynamodb, config.topology),
+            cache=cache,
+        )
+        await run(config, ports, stopping)

@@ -1,0 +1,239 @@
+"""The gateway as a pipeline: HTTP in, promises out.
+
+    1 node        a number to make order ids with
+    2 catalogue   what can be traded
+    3 notices     pub/sub: instruments changed, sessions ended
+    4 commands    group commit of sends to the orders queues
+    5 holds       group commit of holds and intents
+    6 sweeper     what was promised and not seen goes out again
+    7 http        the API, /healthz, /readyz
+
+Stopped in reverse: no new request is taken, those in flight are answered, what waits is written, leases are given up.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from exchange_adapters.system import Readiness, add_health_routes, start_http
+from exchange_core.errors import Fatal, PortError
+from exchange_core.ports import (
+    Clock,
+    CommandSink,
+    DatabaseReader,
+    LeaseStore,
+    MarketCache,
+    MarketPublisher,
+    MessageSource,
+    SessionStore,
+    WalletHolds,
+)
+from exchange_core.topology import INSTRUMENTS_CHANNEL, SESSIONS_CHANNEL
+from exchange_gateway.catalogue import InstrumentCatalogue
+from exchange_gateway.commands_out import CommandDesk
+from exchange_gateway.config import Config
+from exchange_gateway.holds import HoldDesk
+from exchange_gateway.identity import IdentityProvider
+from exchange_gateway.middleware import Surroundings
+from exchange_gateway.nodes import NodeLease
+from exchange_gateway.operators import OperatorDesk
+from exchange_gateway.orders import OrderDesk
+from exchange_gateway.prices import PriceBoard
+from exchange_gateway.requests import BODY_BYTES_MAX
+from exchange_gateway.routes_market import MarketRoutes
+from exchange_gateway.routes_operators import OperatorRoutes
+from exchange_gateway.routes_orders import OrderRoutes
+from exchange_gateway.routes_sessions import SessionRoutes
+from exchange_gateway.sessions import Authenticator, SessionDesk
+from exchange_gateway.sweeper import Sweeper
+from exchange_gateway.tokens import KeySource, TokenVerifier
+
+READINESS_EVERY_S: Final = 0.2
+SUBSCRIBE_EVERY_S: Final = 1.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """All that the gateway needs from the outside."""
+
+    clock: Clock
+    wallets: WalletHolds
+    commands: CommandSink
+    reader: DatabaseReader
+    leases: LeaseStore
+    sessions: SessionStore
+    cache: MarketCache
+    publisher: MarketPublisher
+    messages: MessageSource
+    identity: IdentityProvider
+    keys: KeySource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stations:
+    """The parts of one gateway, built and not yet started."""
+
+    node: NodeLease
+    catalogue: InstrumentCatalogue
+    sessions: SessionDesk
+    verifier: TokenVerifier
+    commands: CommandDesk
+    holds: HoldDesk
+    sweeper: Sweeper
+
+
+async def run(config: Config, ports: Ports, stopping: asyncio.Event) -> None:
+    """Serve until `stopping` is set, then finish what was begun."""
+    stations = build(config, ports)
+    readiness = Readiness("node", "catalogue", "http")
+    async with asyncio.TaskGroup() as background:
+        tasks = [
+            background.create_task(stations.node.keep()),
+            background.create_task(stations.catalogue.keep_fresh()),
+            background.create_task(_hear_notices(ports.messages, stations)),
+            background.create_task(_watch(readiness, stations)),
+        ]
+        async with stations.commands, stations.holds, _running(background, stations.sweeper):
+            runner = await start_http(
+                application(config, ports, stations, readiness), config.http_host, config.http_port
+            )
+            readiness.set("http", True)
+            log.info("gateway_serves", host=config.http_host, port=config.http_port)
+            await stopping.wait()
+            log.info("gateway_stops")
+            readiness.set("http", False)
+            await runner.cleanup()
+        for task in reversed(tasks):
+            task.cancel()
+    await stations.node.release()
+
+
+def build(config: Config, ports: Ports) -> Stations:
+    """Every part with the ports it needs."""
+    random = Random()  # noqa: S311 - spreads load, guards nothing
+    owner = f"{config.service_instance}-{secrets.token_hex(4)}"
+    commands = CommandDesk(
+        ports.commands,
+        random,
+        partitions=config.crossbook_partitions,
+        writer=owner,
+        waiting_max=config.waiting_commands_max,
+    )
+    return Stations(
+        node=NodeLease(ports.leases, ports.clock, random, owner),
+        catalogue=InstrumentCatalogue(ports.reader),
+        sessions=SessionDesk(ports.sessions, ports.publisher, ports.clock),
+        verifier=TokenVerifier(
+            ports.keys, ports.clock, issuer=config.cognito_issuer, client_id=config.cognito_client_id
+        ),
+        commands=commands,
+        holds=HoldDesk(ports.wallets, random, waiting_max=config.waiting_orders_max),
+        sweeper=Sweeper(
+            holds=ports.wallets,
+            reader=ports.reader,
+            leases=ports.leases,
+            commands=commands,
+            clock=ports.clock,
+            owner=owner,
+            partitions=config.crossbook_partitions,
+        ),
+    )
+
+
+def application(config: Config, ports: Ports, stations: Stations, readiness: Readiness) -> web.Application:
+    """All routes behind the one middleware."""
+    authenticator = Authenticator(stations.verifier, stations.sessions)
+    order_desk = OrderDesk(
+        clock=ports.clock,
+        node=stations.node,
+        catalogue=stations.catalogue,
+        prices=PriceBoard(ports.cache),
+        holds=stations.holds,
+        intents=ports.wallets,
+        commands=stations.commands,
+        reader=ports.reader,
+    )
+    operator_desk = OperatorDesk(
+        clock=ports.clock,
+        node=stations.node,
+        catalogue=stations.catalogue,
+        holds=stations.holds,
+        intents=ports.wallets,
+        commands=stations.commands,
+        partitions=config.crossbook_partitions,
+    )
+    sections = (
+        OrderRoutes(
+            authenticator=authenticator,
+            desk=order_desk,
+            catalogue=stations.catalogue,
+            reader=ports.reader,
+            wallets=ports.wallets,
+        ),
+        MarketRoutes(catalogue=stations.catalogue, cache=ports.cache, reader=ports.reader, clock=ports.clock),
+        SessionRoutes(
+            identity=ports.identity,
+            verifier=stations.verifier,
+            sessions=stations.sessions,
+            authenticator=authenticator,
+            session_lifetime_ms=config.session_lifetime_hours * 3_600_000,
+        ),
+        OperatorRoutes(authenticator=authenticator, desk=operator_desk),
+    )
+    app = web.Application(
+        middlewares=[Surroundings(config.requests_in_flight_max).surround], client_max_size=BODY_BYTES_MAX
+    )
+    for section in sections:
+        app.router.add_routes(section.routes())
+    add_health_routes(app, readiness)
+    return app
+
+
+async def _hear_notices(messages: MessageSource, stations: Stations) -> None:
+    """Act on what other processes announce. What is missed costs seconds: both caches are short-lived."""
+    for channel in (INSTRUMENTS_CHANNEL, SESSIONS_CHANNEL):
+        while not await _is_subscribed(messages, channel):
+            await asyncio.sleep(SUBSCRIBE_EVERY_S)
+    async for channel, message in messages.messages():
+        if channel == SESSIONS_CHANNEL:
+            stations.sessions.forget(message.decode(errors="replace"))
+        else:
+            stations.catalogue.notify()
+
+
+async def _is_subscribed(messages: MessageSource, channel: str) -> bool:
+    try:
+        await messages.subscribe(channel)
+    except Fatal:
+        raise
+    except PortError as error:
+        log.warning("not_subscribed", channel=channel, error=f"{type(error).__name__}: {error}")
+        return False
+    return True
+
+
+async def _watch(readiness: Readiness, stations: Stations) -> None:
+    while True:
+        readiness.set("node", stations.node.is_held)
+        readiness.set("catalogue", stations.catalogue.is_loaded)
+        await asyncio.sleep(READINESS_EVERY_S)
+
+
+@asynccontextmanager
+async def _running(background: asyncio.TaskGroup, sweeper: Sweeper) -> AsyncIterator[None]:
+    task = background.create_task(sweeper.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        await sweeper.release()

@@ -1,0 +1,55 @@
+"""The one place that knows the concrete adapters of the gateway."""
+
+import asyncio
+
+import aiohttp
+import structlog
+
+from exchange_adapters.aws import open_clients
+from exchange_adapters.dynamodb_tables import DynamoLeases, DynamoSessions
+from exchange_adapters.dynamodb_wallets import DynamoWalletHolds
+from exchange_adapters.postgres import open_pool
+from exchange_adapters.postgres_reader import PostgresReader
+from exchange_adapters.redis_market import RedisMarketCache, RedisMarketPublisher, RedisMessageSource
+from exchange_adapters.sqs import SqsCommandSink
+from exchange_adapters.system import SystemClock
+from exchange_gateway.app import Ports, run
+from exchange_gateway.config import Config
+from exchange_gateway.identity import CognitoIdentity
+from exchange_gateway.tokens import HttpKeySource
+
+log = structlog.get_logger()
+
+
+async def bootstrap(config: Config, stopping: asyncio.Event) -> None:
+    """Open the adapters, run, close them."""
+    log.info("gateway_configured", **config.redacted())
+    redis_url = config.redis_url.get_secret_value()
+    topology = config.topology
+    async with (
+        open_clients("sqs", "dynamodb", "cognito-idp") as clients,
+        open_pool(config.database_reader_url.get_secret_value()) as pool,
+        RedisMarketCache(redis_url) as cache,
+        RedisMarketPublisher(redis_url) as publisher,
+        RedisMessageSource(redis_url) as messages,
+        aiohttp.ClientSession() as http,
+    ):
+        ports = Ports(
+            clock=SystemClock(),
+            wallets=DynamoWalletHolds(clients.dynamodb, topology),
+            commands=SqsCommandSink(clients.sqs, topology),
+            reader=PostgresReader(pool),
+            leases=DynamoLeases(clients.dynamodb, topology),
+            sessions=DynamoSessions(clients.dynamodb, topology),
+            cache=cache,
+            publisher=publisher,
+            messages=messages,
+            identity=CognitoIdentity(
+                clients.cognito_idp,
+                user_pool_id=config.cognito_user_pool_id,
+                client_id=config.cognito_client_id,
+                auto_confirm=config.cognito_auto_confirm,
+            ),
+            keys=HttpKeySource(http, config.cognito_jwks_url),
+        )
+        await run(config, ports, stopping)

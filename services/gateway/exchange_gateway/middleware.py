@@ -1,0 +1,105 @@
+"""Around every request: its trace id, its log context, its times, and that whatever fails is told as a problem."""
+
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from exchange_adapters.group_commit import QueueFullError
+from exchange_core.errors import Fatal, PortError, Throttled
+from exchange_gateway.problems import PROBLEMS, Code, ProblemError, problem_response
+from exchange_gateway.stages import Stages
+
+TRACE_ID: Final = web.RequestKey("trace_id", str)
+STAGES: Final = web.RequestKey("stages", Stages)
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+_NO_TRACE: Final = "0" * 32
+_HTTP_CODES: Final = {
+    404: Code.NOT_FOUND,
+    405: Code.METHOD_NOT_ALLOWED,
+    413: Code.BODY_TOO_LARGE,
+}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = structlog.get_logger()
+
+
+class Surroundings:
+    """The one middleware. Counts the requests in flight and refuses more than `in_flight_max`."""
+
+    def __init__(self, in_flight_max: int) -> None:
+        self._in_flight_max = in_flight_max
+        self._in_flight = 0
+
+    @web.middleware
+    async def surround(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Serve one request. A response is always given, with trace id and times."""
+        stages = request[STAGES] = Stages()
+        trace_id = request[TRACE_ID] = trace_id_of(request.headers.get("traceparent"))
+        # A connection's requests share one task and so one context: what is bound here must be unbound.
+        structlog.contextvars.bind_contextvars(trace_id=trace_id)
+        self._in_flight += 1
+        try:
+            if self._in_flight > self._in_flight_max:
+                raise ProblemError(Code.OVERLOADED, "too many requests are being served")
+            response = await handler(request)
+        except Exception as error:  # each becomes a document; nothing of it but the code gets out
+            response = problem_response(problem_of(error, request), trace_id)
+        finally:
+            self._in_flight -= 1
+            structlog.contextvars.unbind_contextvars("trace_id", "order_id", "symbol")
+        response.headers["X-Trace-Id"] = trace_id
+        response.headers["Server-Timing"] = stages.header()
+        response.headers["Server"] = "crossbook"
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+def trace_id_of(traceparent: str | None) -> str:
+    """The trace id of a W3C traceparent header, or a new one: 32 hexadecimal digits."""
+    match = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
+    if match is not None and match[1] != _NO_TRACE and not traceparent.startswith("ff"):  # type: ignore[union-attr]
+        return match[1]
+    return secrets.token_hex(16)
+
+
+def problem_of(error: Exception, request: web.Request) -> ProblemError:
+    """How an exception is told to the client; logs what is our own failure."""
+    match error:
+        case ProblemError():
+            problem = error
+        case web.HTTPException():
+            problem = _http_problem(error)
+        case HttpProcessingError() | web.RequestPayloadError():
+            problem = ProblemError(Code.BAD_REQUEST, "the body cannot be read")
+        case QueueFullError():
+            problem = ProblemError(Code.OVERLOADED, "too many requests are waiting; nothing was done")
+        case Throttled():
+            problem = ProblemError(Code.OVERLOADED, "a part of the exchange asks for a slower pace")
+        case Fatal():
+            log.error("request_failed", method=request.method, path=request.path, error=f"Fatal: {error}")
+            problem = ProblemError(Code.INTERNAL_ERROR, "the gateway failed; the trace id tells us where")
+        case PortError():
+            log.warning(
+                "port_failed", method=request.method, path=request.path, error=f"{type(error).__name__}: {error}"
+            )
+            problem = ProblemError(Code.SERVICE_UNAVAILABLE, "a part of the exchange cannot be reached; try again")
+        case _:
+            log.error("request_failed", method=request.method, path=request.path, exc_info=error)
+            problem = ProblemError(Code.INTERNAL_ERROR, "the gateway failed; the trace id tells us where")
+    log.debug("request_refused", method=request.method, path=request.path, code=problem.code, status=problem.status)
+    return problem
+
+
+def _http_problem(error: web.HTTPException) -> ProblemError:
+    if error.status < 400:
+        return ProblemError(Code.NOT_FOUND, "nothing is here")
+    code = _HTTP_CODES.get(error.status, Code.BAD_REQUEST)
+    headers = {"Allow": error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else None
+    status = error.status if code is Code.BAD_REQUEST else None
+    return ProblemError(code, PROBLEMS[code][1].lower(), status=status, headers=headers)

@@ -1,0 +1,283 @@
+"""Placing, canceling and finding orders: what a promise is, and that it is kept.
+
+An order is promised once its hold and intent are committed; sending it is attempted at once and repeated by the
+sweeper. A cancel is promised once the queue has it. An order that was promised is found from then on: in the database
+when it is settled, in the intents until then.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from exchange_adapters.group_commit import QueueFullError
+from exchange_core.codec import decode_commands, encode_commands
+from exchange_core.commands import CancelOrder, PlaceOrder
+from exchange_core.errors import PortError
+from exchange_core.money import units_text
+from exchange_core.orders import OrderStatus
+from exchange_core.ports import Clock, DatabaseReader, FillView, Intent, OrderView, WalletHolds
+from exchange_core.topology import ORDER_MAX_AGE_MS
+from exchange_core.wire import DecodeError
+from exchange_gateway.catalogue import InstrumentCatalogue
+from exchange_gateway.commands_out import CommandDesk, OutgoingCommand
+from exchange_gateway.holds import (
+    Admitted,
+    ClientIdTaken,
+    FundsShort,
+    HoldDesk,
+    HoldRequest,
+    OutcomeUnknown,
+    Repeated,
+    Verdict,
+)
+from exchange_gateway.nodes import NodeLease
+from exchange_gateway.prices import PriceBoard
+from exchange_gateway.problems import Code, ProblemError
+from exchange_gateway.stages import Stages
+from exchange_gateway.tokens import Principal
+from exchange_gateway.validation import OrderRequest, price_order
+
+SEND_WAIT_S: Final = 1.0
+"""How long the answer to an order waits for the queue; the promise holds without it."""
+CANCEL_WAIT_S: Final = 3.0
+WAITING_MAX: Final = 200
+"""Requests that may wait for a verdict at once; more are answered with what is known now."""
+FILLS_SHOWN_MAX: Final = 1_000
+_REMEMBERED_SENDS: Final = 50_000
+_POLL_FIRST_S: Final = 0.02
+_POLL_MAX_S: Final = 0.25
+_COMMAND_BYTES: Final = 220
+"""About what a cancel takes in a message."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """A promised order."""
+
+    order_id: int
+    client_order_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnItsWay:
+    """An order that was promised and is not settled yet: the command as sent."""
+
+    order: PlaceOrder
+
+
+class OrderDesk:
+    """What clients may do with orders. Its own state, which orders it knows to be in the queue, only spares repeats."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        node: NodeLease,
+        catalogue: InstrumentCatalogue,
+        prices: PriceBoard,
+        holds: HoldDesk,
+        intents: WalletHolds,
+        commands: CommandDesk,
+        reader: DatabaseReader,
+    ) -> None:
+        self._clock = clock
+        self._node = node
+        self._catalogue = catalogue
+        self._prices = prices
+        self._holds = holds
+        self._intents = intents
+        self._commands = commands
+        self._reader = reader
+        self._waiting_count = 0
+        self._sent: OrderedDict[int, None] = OrderedDict()
+
+    async def place(self, principal: Principal, request: OrderRequest, stages: Stages, trace_id: str) -> Placed:
+        """Promise an order; raises ProblemError when it is refused for certain, or when that is not known."""
+        with stages.measure("validate"):
+            try:
+                order = await self._price(principal, request, trace_id)
+            except ProblemError as refusal:
+                return await self._placed_before(principal, request, refusal)
+        instrument = self._catalogue.require(order.symbol)
+        intent = Intent(
+            user_id=principal.user_id,
+            order_id=order.order_id,
+            client_order_id=request.client_order_id,
+            body_digest=request.digest(),
+            partition=instrument.partition,
+            group=order.symbol,
+            command=encode_commands([order]),
+            created_at_ms=order.entered_at_ms,
+        )
+        with stages.measure("wallet"):
+            verdict = await self._holds.take(HoldRequest(intent=intent, asset=order.hold_asset, amount=order.hold))
+        if isinstance(verdict, Repeated):
+            return Placed(order_id=verdict.intent.order_id, client_order_id=request.client_order_id)
+        raise_refusal(verdict, order.hold_asset, self._catalogue.decimals_of(order.hold_asset) or 0)
+        with stages.measure("enqueue"):
+            await self.send_softly(intent, order)
+        log.info("order_accepted", order_id=str(order.order_id), symbol=order.symbol)
+        return Placed(order_id=order.order_id, client_order_id=request.client_order_id)
+
+    async def send_softly(self, intent: Intent, command: PlaceOrder) -> None:
+        """Try to hand a promised command to the queue; what fails here is the sweeper's."""
+        outgoing = OutgoingCommand(group=intent.group, command=command, size=len(intent.command))
+        try:
+            async with asyncio.timeout(SEND_WAIT_S):
+                await self._commands.submit(intent.partition, outgoing)
+        except (PortError, QueueFullError, TimeoutError) as error:
+            log.warning("order_left_to_sweeper", order_id=str(intent.order_id), error=type(error).__name__)
+        else:
+            self._sent[intent.order_id] = None
+            if len(self._sent) > _REMEMBERED_SENDS:
+                self._sent.popitem(last=False)
+
+    async def _price(self, principal: Principal, request: OrderRequest, trace_id: str) -> PlaceOrder:
+        instrument = self._catalogue.require(request.symbol)
+        reference_price = await self._prices.reference_price(instrument, request.side)
+        return price_order(
+            request,
+            instrument,
+            reference_price,
+            order_id=self._node.next_id(),
+            user_id=principal.user_id,
+            now_ms=self._clock.now_ms(),
+            trace_id=trace_id,
+        )
+
+    async def _placed_before(self, principal: Principal, request: OrderRequest, refusal: ProblemError) -> Placed:
+        """The market has moved on, but a repeat of what was promised still gets the same answer."""
+        if request.client_order_id is None:
+            raise refusal
+        intent = await self._intents.intent_by_client_id(principal.user_id, request.client_order_id)
+        if intent is None or intent.body_digest != request.digest():
+            raise refusal
+        return Placed(order_id=intent.order_id, client_order_id=request.client_order_id)
+
+    async def find(self, user_id: str, order_id: int) -> OrderView | OnItsWay:
+        """The user's own order; raises ProblemError `order_not_found`."""
+        view = await self._reader.order(user_id, order_id)
+        if view is not None:
+            return view
+        return _on_its_way(await self._intents.intent(user_id, order_id))
+
+    async def find_by_client_id(self, user_id: str, client_order_id: str) -> OrderView | OnItsWay:
+        """The same by the client's id."""
+        view = await self._reader.order_by_client_id(user_id, client_order_id)
+        if view is not None:
+            return view
+        return _on_its_way(await self._intents.intent_by_client_id(user_id, client_order_id))
+
+    async def cancel(self, principal: Principal, order_id: int, stages: Stages, trace_id: str) -> OrderView | OnItsWay:
+        """Ask for the end of the user's own order; returns the order as it was found.
+
+        Raises ProblemError `order_not_found`, `order_closed` (an end is final, so a database that lags may say so),
+        or `queue_unavailable`. An order that the database has not seen, and that we do not know to be in the queue,
+        goes ahead of its cancel once more: its own message may have failed, and the matcher drops a repeat.
+        """
+        with stages.measure("book"):
+            found = await self._find_for_cancel(principal.user_id, order_id)
+        if isinstance(found, OrderView) and found.status.is_final:
+            raise ProblemError(Code.ORDER_CLOSED, f"the order is {found.status}", order_status=found.status)
+        symbol = found.order.symbol if isinstance(found, OnItsWay) else found.symbol
+        partition = self._catalogue.require(symbol).partition
+        now_ms = self._clock.now_ms()
+        cancel = CancelOrder(
+            command_id=self._node.next_id(),
+            user_id=principal.user_id,
+            symbol=symbol,
+            entered_at_ms=now_ms,
+            trace_id=trace_id,
+            order_id=order_id,
+        )
+        with stages.measure("enqueue"):
+            outgoing = [OutgoingCommand(group=symbol, command=cancel, size=_COMMAND_BYTES)]
+            if isinstance(found, OnItsWay) and self._may_be_lost(found.order, now_ms):
+                outgoing.insert(0, OutgoingCommand(group=symbol, command=found.order, size=3 * _COMMAND_BYTES))
+            await send_surely(self._commands, partition, outgoing)
+        log.info("cancel_sent", order_id=str(order_id), symbol=symbol)
+        return found
+
+    def _may_be_lost(self, order: PlaceOrder, now_ms: int) -> bool:
+        """Not for an old order: a repeat must not outlive the matcher's memory of it, and soon it expires anyway."""
+        return order.order_id not in self._sent and now_ms - order.entered_at_ms < ORDER_MAX_AGE_MS // 2
+
+    async def _find_for_cancel(self, user_id: str, order_id: int) -> OrderView | OnItsWay:
+        """As `find`, but a database that is away does not keep an order from being canceled."""
+        try:
+            return await self.find(user_id, order_id)
+        except PortError:
+            return _on_its_way(await self._intents.intent(user_id, order_id))
+
+    async def wait_for_verdict(self, user_id: str, order_id: int, wait_s: float, *, is_end: bool) -> OrderView | None:
+        """The order once the matcher has dealt with it (or, with `is_end`, once it has ended); None when the time is
+        up, or when too many wait already."""
+        if wait_s <= 0 or self._waiting_count >= WAITING_MAX:
+            return None
+        self._waiting_count += 1
+        pause_s = _POLL_FIRST_S
+        try:
+            async with asyncio.timeout(wait_s):
+                while True:
+                    try:
+                        view = await self._reader.order(user_id, order_id)
+                    except PortError:
+                        view = None
+                    if view is not None and (view.status.is_final or not is_end):
+                        return view
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(_POLL_MAX_S, 1.5 * pause_s)
+        except TimeoutError:
+            return None
+        finally:
+            self._waiting_count -= 1
+
+    async def fills_of(self, view: OrderView) -> list[FillView]:
+        """The fills of one order, newest first."""
+        if view.filled_quantity == 0 or view.status is OrderStatus.REJECTED:
+            return []
+        fills = await self._reader.fills(
+            view.user_id, symbol=view.symbol, order_id=view.order_id, before=None, limit=FILLS_SHOWN_MAX
+        )
+        return list(fills)
+
+
+async def send_surely(desk: CommandDesk, partition: int, outgoing: Sequence[OutgoingCommand]) -> None:
+    """Wait until the queue has commands that have no intent; raises ProblemError `queue_unavailable`."""
+    try:
+        async with asyncio.timeout(CANCEL_WAIT_S):
+            await asyncio.gather(*[desk.submit(partition, one) for one in outgoing])
+    except (PortError, TimeoutError) as error:
+        raise ProblemError(Code.QUEUE_UNAVAILABLE, "the command may not have been passed on; repeat it") from error
+
+
+def raise_refusal(verdict: Verdict, asset: str, decimals: int, clash: Code = Code.DUPLICATE_CLIENT_ORDER_ID) -> None:
+    """Turn a verdict that is not a promise into its problem."""
+    match verdict:
+        case Admitted() | Repeated():
+            return
+        case ClientIdTaken():
+            raise ProblemError(clash, "the id was used before, with another body")
+        case FundsShort(available=available):
+            text = units_text(available, decimals)
+            raise ProblemError(Code.INSUFFICIENT_FUNDS, f"{text} {asset} is available", asset=asset, available=text)
+        case OutcomeUnknown():
+            raise ProblemError(Code.OUTCOME_UNKNOWN, "an attempt broke off and may still take place")
+
+
+def _on_its_way(intent: Intent | None) -> OnItsWay:
+    if intent is not None:
+        try:
+            (command,) = decode_commands(intent.command)
+        except (DecodeError, ValueError) as error:
+            log.error("intent_not_readable", order_id=str(intent.order_id), error=str(error))
+        else:
+            if isinstance(command, PlaceOrder):
+                return OnItsWay(order=command)
+    raise ProblemError(Code.ORDER_NOT_FOUND, "you have no such order")

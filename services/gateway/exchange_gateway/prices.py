@@ -1,0 +1,103 @@
+"""The reference price of a symbol: last trade, else the best opposite price, else the instrument's own.
+
+Read from the cache that the matcher writes, at most PRICE_AGE_S old. It guards users against slips; the matcher holds
+the same band against its own book, so a price that is out of date costs no safety.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from exchange_core.errors import PortError
+from exchange_core.instruments import Instrument
+from exchange_core.money import InexactAmountError, MalformedNumberError, parse_decimal, to_steps
+from exchange_core.orders import Side
+from exchange_core.ports import MarketCache
+from exchange_core.topology import order_book_key, price_key
+from exchange_gateway.exact_json import parse_cached
+
+PRICE_AGE_S: Final = 0.2
+CACHE_TIMEOUT_S: Final = 0.1
+CACHE_AWAY_S: Final = 1.0
+"""How long the cache is left alone after it did not answer."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """Prices in ticks, None where there is none."""
+
+    last: int | None = None
+    bid: int | None = None
+    ask: int | None = None
+
+
+class PriceBoard:
+    """The latest quote of each symbol asked for."""
+
+    def __init__(self, cache: MarketCache) -> None:
+        self._cache = cache
+        self._quotes: dict[str, Quote] = {}
+        self._fresh_until_s: dict[str, float] = {}
+
+    async def reference_price(self, instrument: Instrument, side: Side) -> int:
+        """In ticks. Falls back to what was known, then to the instrument's own, when the cache does not answer."""
+        quote = await self.quote(instrument)
+        opposite = quote.ask if side is Side.BUY else quote.bid
+        return quote.last or opposite or instrument.reference_price
+
+    async def quote(self, instrument: Instrument) -> Quote:
+        """The quote, read again when it is too old; requests that come meanwhile use the old one."""
+        symbol = instrument.symbol
+        now_s = asyncio.get_running_loop().time()
+        if now_s < self._fresh_until_s.get(symbol, 0.0):
+            return self._quotes.get(symbol, Quote())
+        self._fresh_until_s[symbol] = now_s + PRICE_AGE_S
+        try:
+            async with asyncio.timeout(CACHE_TIMEOUT_S):
+                self._quotes[symbol] = await self._read(instrument)
+        except (PortError, TimeoutError) as error:
+            self._fresh_until_s[symbol] = now_s + CACHE_AWAY_S
+            log.warning("price_not_readable", symbol=symbol, error=type(error).__name__)
+        return self._quotes.get(symbol, Quote())
+
+    async def _read(self, instrument: Instrument) -> Quote:
+        data = await self._cache.get(price_key(instrument.symbol))
+        last = _ticks(_member(data, "price"), instrument)
+        if last is not None:
+            return Quote(last=last)
+        book = await self._cache.get(order_book_key(instrument.symbol))
+        return Quote(
+            bid=_ticks(_best(_member(book, "bids")), instrument),
+            ask=_ticks(_best(_member(book, "asks")), instrument),
+        )
+
+
+def _member(data: bytes | None, name: str) -> Any:
+    if data is None:
+        return None
+    try:
+        message = parse_cached(data)
+    except ValueError:
+        return None
+    return message.get(name) if isinstance(message, dict) else None
+
+
+def _best(levels: Any) -> Any:
+    match levels:
+        case [[price, *_], *_]:
+            return price
+    return None
+
+
+def _ticks(price: Any, instrument: Instrument) -> int | None:
+    if price is None:
+        return None
+    try:
+        ticks = to_steps(parse_decimal(price), instrument.tick_size)
+    except (MalformedNumberError, InexactAmountError):
+        return None
+    return ticks if ticks > 0 else None

@@ -1,0 +1,91 @@
+"""Reading requests and writing answers: the few things that all routes do alike."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aiohttp import hdrs, web
+
+from exchange_gateway.exact_json import dumps, parse_object
+from exchange_gateway.fields import invalid
+from exchange_gateway.middleware import STAGES, TRACE_ID
+from exchange_gateway.problems import Code, ProblemError
+from exchange_gateway.sessions import Authenticator
+from exchange_gateway.stages import Stages
+from exchange_gateway.tokens import Principal
+
+BODY_BYTES_MAX: Final = 64 * 1024
+PAGE_DEFAULT: Final = 100
+PAGE_MAX: Final = 500
+WAIT_MAX_S: Final = 10.0
+_WAIT: Final = re.compile(r"(?:^|[,;\s])wait=(\d{1,4}(?:\.\d{1,3})?)\b")
+_WHOLE: Final = re.compile(r"\d{1,19}")
+
+
+def stages_of(request: web.Request) -> Stages:
+    """The times of this request."""
+    return request[STAGES]
+
+
+def trace_id_of(request: web.Request) -> str:
+    """The trace id of this request."""
+    return request[TRACE_ID]
+
+
+async def read_body(request: web.Request) -> dict[str, Any]:
+    """The JSON object in the body; raises ProblemError, or aiohttp's own when it is too large."""
+    return parse_object(await request.read())
+
+
+async def authenticate(authenticator: Authenticator, request: web.Request) -> Principal:
+    """Who sends this; raises ProblemError with one of the 401 codes."""
+    with stages_of(request).measure("auth"):
+        return await authenticator.principal(request.headers.get(hdrs.AUTHORIZATION))
+
+
+async def authenticate_operator(authenticator: Authenticator, request: web.Request) -> Principal:
+    """The same, for what only operators may do; raises ProblemError `forbidden`."""
+    principal = await authenticate(authenticator, request)
+    if not principal.is_operator:
+        raise ProblemError(Code.FORBIDDEN, "only operators may do this")
+    return principal
+
+
+def wait_s_of(request: web.Request) -> float:
+    """The seconds that `Prefer: wait=N` asks for (RFC 7240), at most WAIT_MAX_S; 0 without it."""
+    match = _WAIT.search(request.headers.get("Prefer", ""))
+    return min(WAIT_MAX_S, float(match[1])) if match else 0.0
+
+
+def limit_of(request: web.Request, default: int = PAGE_DEFAULT, largest: int = PAGE_MAX) -> int:
+    """The query's `limit`, from 1 to `largest`."""
+    text = request.query.get("limit")
+    if text is None:
+        return default
+    limit = whole_number("limit", text)
+    if not 1 <= limit <= largest:
+        raise invalid("limit", f"limit must be 1 to {largest}")
+    return limit
+
+
+def cursor_of(request: web.Request, parts: int) -> tuple[str, ...] | None:
+    """The `cursor` of an earlier answer's `next_cursor`, in as many parts as it was made of."""
+    text = request.query.get("cursor")
+    if text is None:
+        return None
+    found = tuple(text.split("~"))
+    if len(found) != parts or len(text) > 80:
+        raise invalid("cursor", "cursor must be a next_cursor of an earlier answer")
+    return found
+
+
+def whole_number(name: str, text: str) -> int:
+    """A number of a query."""
+    if _WHOLE.fullmatch(text) is None or int(text) >= 1 << 63:
+        raise invalid(name, f"{name} must be a whole number")
+    return int(text)
+
+
+def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """A response with this JSON."""
+    return web.Response(body=dumps(value), status=status, content_type="application/json", headers=headers)

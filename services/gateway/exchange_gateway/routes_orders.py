@@ -1,0 +1,220 @@
+"""Orders, fills and balances of the one who asks."""
+
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from exchange_core.ids import parse_id
+from exchange_core.orders import OrderStatus
+from exchange_core.ports import DatabaseReader, OrderView, WalletHolds
+from exchange_gateway.catalogue import InstrumentCatalogue
+from exchange_gateway.fields import CLIENT_ID_PATTERN, invalid
+from exchange_gateway.orders import OnItsWay, OrderDesk, Placed
+from exchange_gateway.problems import Code, ProblemError
+from exchange_gateway.requests import (
+    authenticate,
+    cursor_of,
+    json_answer,
+    limit_of,
+    read_body,
+    stages_of,
+    trace_id_of,
+    wait_s_of,
+    whole_number,
+)
+from exchange_gateway.sessions import Authenticator
+from exchange_gateway.tokens import Principal
+from exchange_gateway.validation import read_order
+from exchange_gateway.views import balances_json, fill_json, order_json
+
+
+class OrderRoutes:
+    """Every route answers for the token's user only; somebody else's order looks like none at all."""
+
+    def __init__(
+        self,
+        *,
+        authenticator: Authenticator,
+        desk: OrderDesk,
+        catalogue: InstrumentCatalogue,
+        reader: DatabaseReader,
+        wallets: WalletHolds,
+    ) -> None:
+        self._authenticator = authenticator
+        self._desk = desk
+        self._catalogue = catalogue
+        self._reader = reader
+        self._wallets = wallets
+
+    def routes(self) -> list[web.RouteDef]:
+        """For the application's router."""
+        return [
+            web.post("/api/v1/order", self.place),
+            web.get("/api/v1/order", self.order),
+            web.delete("/api/v1/order", self.cancel),
+            web.get("/api/v1/order/by-client-id/{client_order_id}", self.order),
+            web.delete("/api/v1/order/by-client-id/{client_order_id}", self.cancel),
+            web.get("/api/v1/order/{order_id}", self.order),
+            web.delete("/api/v1/order/{order_id}", self.cancel),
+            web.get("/api/v1/orders", self.orders),
+            web.get("/api/v1/fills", self.fills),
+            web.get("/api/v1/balances", self.balances),
+        ]
+
+    async def place(self, request: web.Request) -> web.Response:
+        """202: promised. With `Prefer: wait=N`, 200 with status and fills if the matcher answers in time."""
+        principal = await authenticate(self._authenticator, request)
+        stages = stages_of(request)
+        with stages.measure("validate"):
+            order_request = read_order(await read_body(request))
+        structlog.contextvars.bind_contextvars(symbol=order_request.symbol)
+        placed = await self._desk.place(principal, order_request, stages, trace_id_of(request))
+        wait_s = wait_s_of(request)
+        if wait_s:
+            with stages.measure("wait"):
+                view = await self._desk.wait_for_verdict(principal.user_id, placed.order_id, wait_s, is_end=False)
+            if view is not None:
+                return await self._full_answer(view)
+        return json_answer(_placed_json(placed), status=202)
+
+    async def order(self, request: web.Request) -> web.Response:
+        """One order, by either of its ids."""
+        principal = await authenticate(self._authenticator, request)
+        return await self._full_answer(await self._find(principal, request))
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        """202: the cancel is on its way. With `Prefer: wait=N`, 200 with the order if it ends in time."""
+        principal = await authenticate(self._authenticator, request)
+        order_id = _order_id(request.match_info.get("order_id"))
+        if order_id is None:
+            order_id = _id_of(await self._find(principal, request))
+        structlog.contextvars.bind_contextvars(order_id=str(order_id))
+        stages = stages_of(request)
+        found = await self._desk.cancel(principal, order_id, stages, trace_id_of(request))
+        wait_s = wait_s_of(request)
+        if wait_s:
+            with stages.measure("wait"):
+                view = await self._desk.wait_for_verdict(principal.user_id, order_id, wait_s, is_end=True)
+            if view is not None:
+                return await self._full_answer(view)
+        client_order_id = found.order.client_order_id if isinstance(found, OnItsWay) else found.client_order_id
+        answer = {
+            "order_id": str(order_id),
+            "client_order_id": client_order_id or None,
+            "status": "cancel_requested",
+        }
+        return json_answer(answer, status=202)
+
+    async def orders(self, request: web.Request) -> web.Response:
+        """The user's orders, newest first; `status=open` for those in the book only."""
+        principal = await authenticate(self._authenticator, request)
+        wanted = request.query.get("status", "all")
+        if wanted not in ("open", "all"):
+            raise invalid("status", "status must be open or all")
+        cursor = cursor_of(request, 1)
+        limit = limit_of(request)
+        views = await self._reader.orders(
+            principal.user_id,
+            symbol=self._symbol(request),
+            open_only=wanted == "open",
+            before_order_id=None if cursor is None else whole_number("cursor", cursor[0]),
+            limit=limit,
+        )
+        await self._know(view.symbol for view in views)
+        return json_answer(
+            {
+                "orders": [order_json(view, self._catalogue.require(view.symbol)) for view in views],
+                "next_cursor": str(views[-1].order_id) if len(views) == limit else None,
+            }
+        )
+
+    async def fills(self, request: web.Request) -> web.Response:
+        """The user's fills, newest first."""
+        principal = await authenticate(self._authenticator, request)
+        cursor = cursor_of(request, 3)
+        limit = limit_of(request)
+        order_id = request.query.get("order_id")
+        fills = await self._reader.fills(
+            principal.user_id,
+            symbol=self._symbol(request),
+            order_id=None if order_id is None else whole_number("order_id", order_id),
+            before=None
+            if cursor is None
+            else (whole_number("cursor", cursor[0]), cursor[1], whole_number("cursor", cursor[2])),
+            limit=limit,
+        )
+        await self._know(fill.symbol for fill in fills)
+        last = fills[-1] if len(fills) == limit else None
+        return json_answer(
+            {
+                "fills": [fill_json(fill, self._catalogue.require(fill.symbol)) for fill in fills],
+                "next_cursor": f"{last.at_ms}~{last.symbol}~{last.trade_id}" if last else None,
+            }
+        )
+
+    async def balances(self, request: web.Request) -> web.Response:
+        """The user's balances, from the wallets themselves."""
+        principal = await authenticate(self._authenticator, request)
+        with stages_of(request).measure("wallet"):
+            wallets = await self._wallets.balances(principal.user_id)
+        decimals = {wallet.asset: self._catalogue.decimals_of(wallet.asset) for wallet in wallets}
+        if None in decimals.values():
+            await self._catalogue.refresh()
+            decimals = {asset: self._catalogue.decimals_of(asset) for asset in decimals}
+        known = {asset: count for asset, count in decimals.items() if count is not None}
+        if len(known) < len(decimals):
+            raise ProblemError(Code.SERVICE_UNAVAILABLE, "the instruments are not loaded yet")
+        return json_answer({"balances": balances_json(wallets, known)})
+
+    async def _find(self, principal: Principal, request: web.Request) -> OrderView | OnItsWay:
+        with stages_of(request).measure("book"):
+            order_id = _order_id(request.match_info.get("order_id"))
+            if order_id is not None:
+                return await self._desk.find(principal.user_id, order_id)
+            client_order_id = request.match_info.get("client_order_id", request.query.get("client_order_id"))
+            if client_order_id is None:
+                raise ProblemError(Code.MISSING_FIELD, "give client_order_id", field="client_order_id")
+            if CLIENT_ID_PATTERN.fullmatch(client_order_id) is None:
+                raise ProblemError(Code.ORDER_NOT_FOUND, "you have no such order")
+            return await self._desk.find_by_client_id(principal.user_id, client_order_id)
+
+    async def _full_answer(self, found: OrderView | OnItsWay) -> web.Response:
+        fills = await self._desk.fills_of(found) if isinstance(found, OrderView) else []
+        symbol = found.order.symbol if isinstance(found, OnItsWay) else found.symbol
+        await self._know([symbol])
+        instrument = self._catalogue.require(symbol)
+        answer: dict[str, Any] = order_json(found, instrument)
+        answer["fills"] = [fill_json(fill, instrument) for fill in fills]
+        return json_answer(answer)
+
+    async def _know(self, symbols: Any) -> None:
+        """An order's instrument is in the database, even if it was listed since the catalogue was read."""
+        if any(self._catalogue.get(symbol) is None for symbol in symbols):
+            await self._catalogue.refresh()
+
+    def _symbol(self, request: web.Request) -> str | None:
+        symbol = request.query.get("symbol")
+        return None if symbol is None else self._catalogue.require(symbol, status=404).symbol
+
+
+def _order_id(text: str | None) -> int | None:
+    """The id in a path, None without one; raises ProblemError `order_not_found` for what cannot be an id."""
+    if text is None:
+        return None
+    order_id = parse_id(text)
+    if order_id is None:
+        raise ProblemError(Code.ORDER_NOT_FOUND, "you have no such order")
+    return order_id
+
+
+def _id_of(found: OrderView | OnItsWay) -> int:
+    return found.order.order_id if isinstance(found, OnItsWay) else found.order_id
+
+
+def _placed_json(placed: Placed) -> dict[str, Any]:
+    return {
+        "order_id": str(placed.order_id),
+        "client_order_id": placed.client_order_id,
+        "status": OrderStatus.ACCEPTED,
+    }

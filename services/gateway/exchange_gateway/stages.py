@@ -1,0 +1,34 @@
+"""How long each stage of a request took, for the Server-Timing header."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+
+class Stages:
+    """The stages of one request, in the order in which they began."""
+
+    __slots__ = ("_durations_ms", "_started_s")
+
+    def __init__(self) -> None:
+        self._started_s = time.perf_counter()
+        self._durations_ms: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        """Add the time of the block to the stage."""
+        started_s = time.perf_counter()
+        try:
+            yield
+        finally:
+            took_ms = (time.perf_counter() - started_s) * 1000
+            self._durations_ms[stage] = self._durations_ms.get(stage, 0.0) + took_ms
+
+    def total_ms(self) -> float:
+        """Since the request began."""
+        return (time.perf_counter() - self._started_s) * 1000
+
+    def header(self) -> str:
+        """`auth;dur=0.1, wallet;dur=3.2, total;dur=4.0`, in milliseconds."""
+        parts = [f"{stage};dur={took_ms:.2f}" for stage, took_ms in self._durations_ms.items()]
+        return ", ".join([*parts, f"total;dur={self.total_ms():.2f}"])

@@ -1,0 +1,307 @@
+"""One partition's work: receive, execute, journal, feed, publish, acknowledge — one batch at a time, in that order.
+
+The engine runs ahead of the journal only within a batch. Whatever goes wrong there, it is thrown away and recovered;
+the batch's messages are carried into the recovered partition, where what was journaled after all is known as a repeat.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import chain
+from typing import Final
+
+import structlog
+
+from exchange_core.events import CommandRefused, Event
+from exchange_core.orders import Reason
+from exchange_core.ports import (
+    Clock,
+    CommandSource,
+    Delivery,
+    ExecutionSink,
+    MarketPublisher,
+    SlotTakenError,
+    SnapshotStore,
+)
+from exchange_core.topology import COMMAND_RETENTION_S
+from exchange_matcher.commit import Journal, SlotCommit
+from exchange_matcher.intake import Undecodable, read_delivery
+from exchange_matcher.publication import MarketPublication
+from exchange_matcher.recovery import Recovered, recover
+from exchange_matcher.retry import PASSING_FAULTS, Outage, StoppedError
+from exchange_matcher.slots import EncodedSlot, Unit, pack_slots
+from exchange_matcher.snapshots import SnapshotSchedule
+
+_DELETE_ATTEMPTS: Final = 5
+_DELETE_PAUSE_S: Final = 0.02
+_SHORT_POLL_S: Final = 0.05
+
+
+class WorkerState(StrEnum):
+    """What a partition's worker is at; only `working` is ready."""
+
+    RECOVERING = "recovering"
+    WORKING = "working"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerPorts:
+    """What a worker needs from the outside."""
+
+    clock: Clock
+    commands: CommandSource
+    journal: Journal
+    stream: ExecutionSink
+    snapshots: SnapshotStore
+    publisher: MarketPublisher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """How a worker paces itself. `writer` names this process's slots and is new at every start."""
+
+    writer: str
+    receive_wait_s: float
+    heartbeat_ms: int
+    snapshot_slots: int
+    snapshot_interval_s: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Batch:
+    """What one round brought: events by command, and what to acknowledge when they are journaled and fed."""
+
+    at_ms: int
+    units: list[Unit] = field(default_factory=list)
+    receipts: list[str] = field(default_factory=list)
+    command_count: int = 0
+    stale_count: int = 0
+
+    def add(self, events: Sequence[Event]) -> None:
+        """Events that stand or fall together; none is a repeat."""
+        if events:
+            self.units.append(events)
+
+
+class PartitionWorker:
+    """Works one partition until told to stop. `on_state` hears what it is at."""
+
+    def __init__(
+        self, partition: int, ports: WorkerPorts, settings: WorkerSettings, on_state: Callable[[WorkerState], None]
+    ) -> None:
+        self._partition = partition
+        self._ports = ports
+        self._settings = settings
+        self._on_state = on_state
+        self._carried: Sequence[Delivery] = ()
+        self._is_recovered = False
+        self._is_blocked = False
+        self._log = structlog.get_logger().bind(partition=partition)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Recover and work; again after losing a slot to another matcher. Ends between two batches once `stopping`
+        is set, or amid one that cannot go on. Raises Fatal."""
+        try:
+            while not stopping.is_set():
+                self._set(is_recovered=False)
+                try:
+                    await self._recover_and_work(stopping)
+                except SlotTakenError as error:
+                    self._log.warning("slot_taken", error=str(error))
+        except StoppedError:
+            self._log.warning("stopped_amid_work")
+
+    async def _recover_and_work(self, stopping: asyncio.Event) -> None:
+        commit = SlotCommit(
+            self._ports.journal,
+            self._ports.stream,
+            partition=self._partition,
+            stopping=stopping,
+            on_blocked=lambda is_blocked: self._set(is_blocked=is_blocked),
+        )
+        recovered = await recover(
+            self._partition,
+            snapshots=self._ports.snapshots,
+            journal=self._ports.journal,
+            commit=commit,
+            outage=Outage("recovery", stopping, partition=self._partition),
+        )
+        schedule = SnapshotSchedule(
+            self._ports.snapshots,
+            self._partition,
+            every_slots=self._settings.snapshot_slots,
+            every_s=self._settings.snapshot_interval_s,
+            kept=recovered.snapshot_n,
+        )
+        outage = Outage("commands", stopping, partition=self._partition)
+        rounds = _Rounds(self._partition, self._ports, self._settings, recovered, commit, schedule, outage)
+        self._set(is_recovered=True)
+        try:
+            await rounds.refresh_caches()
+            while not stopping.is_set():
+                if not self._carried:
+                    self._carried = await rounds.receive()
+                await rounds.work(self._carried)
+                self._carried = ()
+            await schedule.finish(rounds.n, rounds.state)
+        finally:
+            await schedule.abandon()
+
+    def _set(self, *, is_recovered: bool | None = None, is_blocked: bool | None = None) -> None:
+        if is_recovered is not None:
+            self._is_recovered = is_recovered
+        if is_blocked is not None:
+            self._is_blocked = is_blocked
+        ready = WorkerState.BLOCKED if self._is_blocked else WorkerState.WORKING
+        self._on_state(ready if self._is_recovered else WorkerState.RECOVERING)
+
+
+class _Rounds:
+    """The rounds of one recovered partition; worthless once one of them has failed."""
+
+    def __init__(
+        self,
+        partition: int,
+        ports: WorkerPorts,
+        settings: WorkerSettings,
+        recovered: Recovered,
+        commit: SlotCommit,
+        schedule: SnapshotSchedule,
+        outage: Outage,
+    ) -> None:
+        self._partition = partition
+        self._ports = ports
+        self._settings = settings
+        self._engine = recovered.engine
+        self.n = recovered.n
+        self._slot_at_ms = recovered.at_ms
+        self._now_ms = recovered.engine.at_ms
+        self._commit = commit
+        self._schedule = schedule
+        self._outage = outage
+        self._publication = MarketPublication(ports.publisher, partition)
+        self._log = structlog.get_logger().bind(partition=partition)
+
+    def state(self) -> bytes:
+        """The engine's state, as it stands after slot `n`."""
+        return self._engine.snapshot()
+
+    async def refresh_caches(self) -> None:
+        """Write the caches that were not written for a while."""
+        await self._publication.refresh(self._engine, self._now_ms)
+
+    async def receive(self) -> Sequence[Delivery]:
+        """What has come, waiting for it no longer than until something falls due; nothing if the queue is away.
+
+        Never cancelled amid a call: messages handed out to nobody would stay invisible until their time is up.
+        """
+        rest_s = self._rest_s()
+        wait_s = min(self._settings.receive_wait_s, rest_s // 1)  # SQS waits in whole seconds
+        try:
+            deliveries = await self._ports.commands.receive(self._partition, wait_s)
+        except PASSING_FAULTS as error:
+            await self._outage.pause(error)
+            return ()
+        self._outage.over()
+        if not deliveries and not wait_s:
+            await asyncio.sleep(min(rest_s, _SHORT_POLL_S))
+        return deliveries
+
+    def _rest_s(self) -> float:
+        """Seconds until something falls due, as far as it is known."""
+        due_ms = self._engine.next_due_ms()
+        return float("inf") if due_ms is None else max(due_ms - self._ports.clock.now_ms(), 0) / 1000
+
+    async def work(self, deliveries: Sequence[Delivery]) -> None:
+        """Take one batch all the way. Raises SlotTakenError or StoppedError with the messages unacknowledged."""
+        if deliveries or self._is_due():
+            await self._commit_batch(deliveries)
+        await self.refresh_caches()
+
+    def _is_due(self) -> bool:
+        """Whether time alone calls for a slot. Otherwise the engine is left at the time of its last slot."""
+        now_ms = self._ports.clock.now_ms()
+        due_ms = self._engine.next_due_ms()
+        is_silent = now_ms - self._slot_at_ms >= self._settings.heartbeat_ms
+        return is_silent or (due_ms is not None and due_ms <= now_ms)
+
+    async def _commit_batch(self, deliveries: Sequence[Delivery]) -> None:
+        batch = self._execute(deliveries)
+        slots = self._pack(batch)
+        for encoded in slots:
+            await self._commit.commit(encoded)
+            self.n = encoded.slot.n
+            self._slot_at_ms = encoded.slot.at_ms
+            self._schedule.note_slot(bool(encoded.slot.events))
+        if slots:
+            self._schedule.take_if_due(self.n, self._engine.snapshot)
+            await self._publication.publish(self._engine, chain.from_iterable(batch.units), batch.at_ms)
+        await self._acknowledge(batch.receipts)
+        if batch.units or batch.receipts:
+            self._note(batch, slots)
+
+    def _execute(self, deliveries: Iterable[Delivery]) -> Batch:
+        """Run everything through the engine, without an await. Time never goes back, whatever the clock does.
+
+        A message older than the queue's retention is dropped: an emulator may keep it longer than the memory of done
+        orders lasts, and the sweeper sends again what still matters. Age is told in journal time, as that memory is.
+        """
+        at_ms = self._now_ms = max(self._ports.clock.now_ms(), self._now_ms)
+        batch = Batch(at_ms=at_ms)
+        batch.add(self._engine.begin_slot(at_ms))
+        assert self._engine.at_ms == at_ms, "the slot is written at the time at which its events happened"
+        for delivery in deliveries:
+            batch.receipts.append(delivery.receipt)
+            if at_ms - delivery.sent_at_ms > COMMAND_RETENTION_S * 1000:
+                batch.stale_count += 1
+                continue
+            for command in read_delivery(delivery):
+                batch.command_count += 1
+                if isinstance(command, Undecodable):
+                    batch.add(self._engine.refuse_undecodable(command.group, command.cause, command.digest))
+                else:
+                    batch.add(self._engine.execute(command, at_ms))
+        return batch
+
+    def _pack(self, batch: Batch) -> list[EncodedSlot]:
+        is_silent = batch.at_ms - self._slot_at_ms >= self._settings.heartbeat_ms
+        heartbeat: list[Unit] = [()] if is_silent else []
+        return pack_slots(
+            batch.units or heartbeat,
+            partition=self._partition,
+            after=self.n,
+            at_ms=batch.at_ms,
+            writer=self._settings.writer,
+        )
+
+    async def _acknowledge(self, receipts: Sequence[str]) -> None:
+        """What cannot be deleted now comes again and is known as a repeat; but until then its group stands still."""
+        if not receipts:
+            return
+        for attempt in range(_DELETE_ATTEMPTS):
+            try:
+                await self._ports.commands.delete(self._partition, receipts)
+                return
+            except PASSING_FAULTS as error:
+                self._log.warning("delete_failed", error=f"{type(error).__name__}: {error}")
+                await asyncio.sleep(_DELETE_PAUSE_S * 2**attempt)
+
+    def _note(self, batch: Batch, slots: Sequence[EncodedSlot]) -> None:
+        events = list(chain.from_iterable(batch.units))
+        for event in events:
+            if isinstance(event, CommandRefused) and event.reason is Reason.UNDECODABLE:
+                self._log.error("message_undecodable", symbol=event.symbol, seq=event.seq, digest=event.detail)
+        if batch.stale_count:
+            self._log.error("messages_too_old", count=batch.stale_count)
+        self._log.debug(
+            "batch_done",
+            slot=self.n,
+            slots=len(slots),
+            size_bytes=sum(len(encoded.data) for encoded in slots),
+            messages=len(batch.receipts),
+            commands=batch.command_count,
+            events=len(events),
+            seq={event.symbol: event.seq for event in events},
+        )

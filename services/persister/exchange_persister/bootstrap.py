@@ -1,0 +1,51 @@
+"""The one place that knows which concrete parts the persister runs on."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+from exchange_adapters.aws import open_clients
+from exchange_adapters.dynamodb_wallets import DynamoWalletSettlement
+from exchange_adapters.kinesis import KinesisExecutionSource
+from exchange_adapters.postgres import PostgresProjections, open_pool
+from exchange_adapters.redis_market import RedisMarketPublisher
+from exchange_adapters.s3 import S3History
+from exchange_adapters.system import SystemClock
+from exchange_persister.app import Ports
+from exchange_persister.apply import SettlementPorts
+from exchange_persister.config import Config
+
+
+@asynccontextmanager
+async def open_ports(config: Config) -> AsyncIterator[Ports]:
+    """The real adapters of the shard-reading worker, closed on leaving."""
+    async with _open(config, "dynamodb", "s3", "kinesis") as (clients, parts):
+        yield Ports(**parts, source=KinesisExecutionSource(clients.kinesis, config.topology))
+
+
+@asynccontextmanager
+async def open_settlement_ports(config: Config) -> AsyncIterator[SettlementPorts]:
+    """The real adapters of the Lambda: it is handed its records, and has no right to read the stream itself."""
+    async with _open(config, "dynamodb", "s3") as (_, parts):
+        yield SettlementPorts(**parts)
+
+
+@asynccontextmanager
+async def _open(config: Config, *services: str) -> AsyncIterator[tuple[SimpleNamespace, dict[str, Any]]]:
+    topology = config.topology
+    async with (
+        open_clients(*services) as clients,
+        open_pool(config.database_url.get_secret_value(), max_size=config.partitions + 2) as pool,
+        RedisMarketPublisher(config.redis_url.get_secret_value()) as publisher,
+    ):
+        yield (
+            clients,
+            {
+                "clock": SystemClock(),
+                "projections": PostgresProjections(pool),
+                "wallets": DynamoWalletSettlement(clients.dynamodb, topology),
+                "history": S3History(clients.s3, topology),
+                "publisher": publisher,
+            },
+        )

@@ -1,0 +1,237 @@
+"""What the gateway reads from the database, after a short history of one symbol."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from exchange_core.events import OrderAmended, OrderDecremented, OrderTriggered, SymbolStatusChanged
+from exchange_core.instruments import SymbolStatus
+from exchange_core.orders import OrderStatus, OrderType, Reason, SelfTradePrevention, Side, TimeInForce
+from exchange_core.ports import FillView, OrderView, TradeView
+from tests.conformance.execution_story import FIRST_AT_MS, STEP_MS, Story, instrument, slot
+from tests.conformance.world import World
+
+PRICE = 5_000_000
+QUOTE_PER_LOT = PRICE * 100
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A history that is in the database: maker 1 sells 10, takers 2 and 3 buy 4 and 6, order 4 rests, 5 is rejected."""
+
+    symbol: str
+    partition: int
+    base_id: int
+    maker: str
+    taker: str
+
+
+@pytest.fixture
+async def told(world: World) -> Told:
+    partition, maker, taker = world.partition(), world.fresh("maker"), world.fresh("taker")
+    story = Story(world.symbol(), partition, 6_000_000_000_000_000 + partition * 1_000)
+    slots = [
+        slot(partition, 1, story.listed(), story.accepted(1, maker, Side.SELL, PRICE, 10)),
+        slot(
+            partition,
+            2,
+            story.accepted(2, taker, Side.BUY, PRICE, 4),
+            story.trade(1, (1, maker), (2, taker), Side.BUY, PRICE, 4),
+            story.done(2, taker, Side.BUY, OrderStatus.FILLED, Reason.FILLED, 4),
+        ),
+        slot(
+            partition,
+            3,
+            story.accepted(3, taker, Side.BUY, PRICE + 5, 8),
+            story.trade(2, (1, maker), (3, taker), Side.BUY, PRICE, 6),
+            story.done(1, maker, Side.SELL, OrderStatus.FILLED, Reason.FILLED, 10),
+        ),
+        slot(
+            partition,
+            4,
+            story.accepted(4, maker, Side.SELL, PRICE + 100, 1, post_only=True, expires_at_ms=FIRST_AT_MS * 2),
+            story.rejected(5, taker, PRICE, 1, Reason.SYMBOL_HALTED),
+        ),
+    ]
+    async with world.projections.begin(partition) as projection:
+        await projection.record(slots)
+    return Told(story.symbol, partition, story.base_id, maker, taker)
+
+
+async def record(world: World, told: Told, *slots) -> None:
+    async with world.projections.begin(told.partition) as projection:
+        await projection.record(slots)
+
+
+def numbers(told: Told, orders) -> list[int]:
+    return [order.order_id - told.base_id for order in orders]
+
+
+async def test_an_order_shows_its_terms_and_its_fills(world, told):
+    assert await world.reader.order(told.maker, told.base_id + 1) == OrderView(
+        order_id=told.base_id + 1,
+        client_order_id="client-1",
+        user_id=told.maker,
+        symbol=told.symbol,
+        side=Side.SELL,
+        order_type=OrderType.LIMIT,
+        time_in_force=TimeInForce.GTC,
+        price=PRICE,
+        quantity=10,
+        quote_quantity=None,
+        trigger_price=None,
+        display_quantity=None,
+        expires_at_ms=None,
+        post_only=False,
+        self_trade_prevention=SelfTradePrevention.CANCEL_TAKER,
+        filled_quantity=10,
+        filled_quote=10 * QUOTE_PER_LOT,
+        fee=6,
+        status=OrderStatus.FILLED,
+        reason=Reason.FILLED,
+        seq=8,
+        created_at_ms=FIRST_AT_MS + 1,
+        updated_at_ms=FIRST_AT_MS + 3 * STEP_MS,
+    )
+
+
+async def test_orders_show_where_they_stand(world, told):
+    stands = {}
+    for user_id in (told.maker, told.taker):
+        for order in await world.reader.orders(user_id, symbol=None, open_only=False, before_order_id=None, limit=10):
+            stands[order.order_id - told.base_id] = (order.status, order.reason, order.filled_quantity, order.fee)
+    assert stands == {
+        1: (OrderStatus.FILLED, Reason.FILLED, 10, 6),
+        2: (OrderStatus.FILLED, Reason.FILLED, 4, 7),
+        3: (OrderStatus.PARTIALLY_FILLED, None, 6, 7),
+        4: (OrderStatus.OPEN, None, 0, 0),
+        5: (OrderStatus.REJECTED, Reason.SYMBOL_HALTED, 0, 0),
+    }
+
+
+async def test_an_order_is_found_by_the_clients_id(world, told):
+    order = await world.reader.order_by_client_id(told.maker, "client-4")
+    assert (order.order_id, order.post_only, order.expires_at_ms) == (told.base_id + 4, True, FIRST_AT_MS * 2)
+    assert await world.reader.order_by_client_id(told.taker, "client-4") is None
+
+
+async def test_somebody_elses_order_is_not_found(world, told):
+    assert await world.reader.order(told.taker, told.base_id + 1) is None
+    assert await world.reader.order(told.maker, told.base_id + 99) is None
+
+
+async def test_orders_come_newest_first_and_can_be_filtered_and_paged(world, told):
+    async def orders(symbol=None, open_only=False, before=None, limit=10):
+        found = await world.reader.orders(
+            told.taker, symbol=symbol, open_only=open_only, before_order_id=before, limit=limit
+        )
+        return numbers(told, found)
+
+    assert await orders() == [5, 3, 2]
+    assert await orders(limit=2) == [5, 3]
+    assert await orders(before=told.base_id + 3) == [2]
+    assert await orders(open_only=True) == [3]
+    assert await orders(symbol=told.symbol) == [5, 3, 2]
+    assert await orders(symbol="NOSUCHSYMBOL") == []
+
+
+async def test_fills_show_a_users_own_side(world, told):
+    fills = await world.reader.fills(told.maker, symbol=None, order_id=None, before=None, limit=10)
+    expected = FillView(
+        symbol=told.symbol,
+        trade_id=2,
+        order_id=told.base_id + 1,
+        side=Side.SELL,
+        is_maker=True,
+        price=PRICE,
+        quantity=6,
+        fee=3,
+        fee_asset="USDT",
+        seq=7,
+        at_ms=FIRST_AT_MS + 3 * STEP_MS,
+    )
+    assert list(fills) == [
+        expected,
+        replace(expected, trade_id=1, quantity=4, seq=4, at_ms=FIRST_AT_MS + 2 * STEP_MS),
+    ]
+
+
+async def test_fills_can_be_filtered_and_paged(world, told):
+    async def trade_ids(symbol=None, order_id=None, before=None, limit=10):
+        found = await world.reader.fills(told.taker, symbol=symbol, order_id=order_id, before=before, limit=limit)
+        assert all((fill.side, fill.fee_asset, fill.fee) == (Side.BUY, "BTC", 7) for fill in found)
+        return [fill.trade_id for fill in found]
+
+    assert await trade_ids() == [2, 1]
+    assert await trade_ids(limit=1) == [2]
+    assert await trade_ids(order_id=told.base_id + 2) == [1]
+    assert await trade_ids(before=(FIRST_AT_MS + 3 * STEP_MS, told.symbol, 2)) == [1]
+    assert await trade_ids(symbol="NOSUCHSYMBOL") == []
+
+
+async def test_trades_are_everybodys_newest_first(world, told):
+    newest = TradeView(
+        symbol=told.symbol,
+        trade_id=2,
+        price=PRICE,
+        quantity=6,
+        taker_side=Side.BUY,
+        seq=7,
+        at_ms=FIRST_AT_MS + 3 * STEP_MS,
+    )
+    oldest = replace(newest, trade_id=1, quantity=4, seq=4, at_ms=FIRST_AT_MS + 2 * STEP_MS)
+    assert list(await world.reader.trades(told.symbol, before_trade_id=None, limit=10)) == [newest, oldest]
+    assert list(await world.reader.trades(told.symbol, before_trade_id=None, limit=1)) == [newest]
+    assert list(await world.reader.trades(told.symbol, before_trade_id=2, limit=10)) == [oldest]
+    assert list(await world.reader.trades("NOSUCHSYMBOL", before_trade_id=None, limit=10)) == []
+
+
+async def test_instruments_show_their_present_status(world, told):
+    change = SymbolStatusChanged(
+        seq=11, symbol=told.symbol, cause=1, status=SymbolStatus.CANCEL_ONLY, operator_id="operator"
+    )
+    await record(world, told, slot(told.partition, 5, change))
+    listed = {one.symbol: one for one in await world.reader.instruments()}
+    expected = replace(instrument(told.symbol, told.partition), status=SymbolStatus.CANCEL_ONLY)
+    assert listed[told.symbol] == expected
+    assert list(listed) == sorted(listed)
+
+
+async def test_later_slots_change_an_order_that_came_earlier(world, told):
+    head = {"symbol": told.symbol, "cause": 1, "order_id": told.base_id + 3, "user_id": told.taker}
+    side = {"side": Side.BUY}
+    amended = OrderAmended(
+        **head, **side, seq=11, price=PRICE - 1, quantity=20, hold=7, taken=7, released=0, keeps_priority=False
+    )
+    await record(
+        world,
+        told,
+        slot(told.partition, 5, amended, OrderDecremented(**head, **side, seq=12, quantity=3, released=1)),
+        slot(told.partition, 6, OrderTriggered(**head, seq=13)),
+    )
+    order = await world.reader.order(told.taker, told.base_id + 3)
+    assert (order.price, order.quantity, order.filled_quantity) == (PRICE - 1, 17, 6)
+    assert (order.status, order.seq) == (OrderStatus.PARTIALLY_FILLED, 13)
+    assert order.updated_at_ms == FIRST_AT_MS + 6 * STEP_MS
+
+
+async def test_a_user_who_trades_with_himself_sees_both_sides(world):
+    partition, user_id = world.partition(), world.fresh("user")
+    story = Story(world.symbol(), partition, 6_500_000_000_000_000 + partition * 1_000)
+    slots = [
+        slot(
+            partition,
+            1,
+            story.listed(),
+            story.accepted(1, user_id, Side.SELL, PRICE, 1),
+            story.accepted(2, user_id, Side.BUY, PRICE, 1),
+            story.trade(1, (1, user_id), (2, user_id), Side.BUY, PRICE, 1),
+        )
+    ]
+    async with world.projections.begin(partition) as projection:
+        await projection.record(slots)
+    fills = await world.reader.fills(user_id, symbol=None, order_id=None, before=None, limit=10)
+    assert sorted((fill.side, fill.is_maker, fill.fee_asset) for fill in fills) == [
+        (Side.BUY, False, "BTC"),
+        (Side.SELL, True, "USDT"),
+    ]

@@ -1,0 +1,217 @@
+"""Slots become rows in a real PostgreSQL: exactly once, whole or not at all, the same as the plainest fold shows."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from random import Random
+from typing import Any
+
+import asyncpg
+import pytest
+
+from crossbook.site import Site
+from exchange_adapters.postgres import PostgresProjections, open_pool
+from exchange_adapters.postgres_reader import PostgresReader
+from exchange_adapters.sim.projection_fold import ProjectionFold
+from exchange_core.codec import Slot
+from exchange_core.errors import Ambiguous, Conflict, Fatal, Unavailable
+from exchange_core.ledger import postings
+from exchange_core.orders import OrderStatus
+from tests.eventually import eventually
+from tests.unit.persister.journals import RandomMarket
+
+
+@pytest.fixture
+async def pool(site: Site) -> AsyncIterator[asyncpg.Pool]:
+    async with open_pool(site.database_url) as opened:
+        yield opened
+
+
+async def record(pool: asyncpg.Pool, slots: list[Slot]) -> None:
+    async with PostgresProjections(pool).begin(slots[0].partition) as projection:
+        await projection.record(slots)
+
+
+async def counts(pool: asyncpg.Pool) -> dict[str, int]:
+    tables = ("orders", "trades", "fills", "ledger", "instruments")
+    return {table: await pool.fetchval(f"SELECT count(*) FROM {table}") for table in tables}
+
+
+def folded(*journals: list[Slot]) -> ProjectionFold:
+    fold = ProjectionFold()
+    for slots in journals:
+        for slot in slots:
+            fold.apply(slot)
+    return fold
+
+
+async def assert_shows(pool: asyncpg.Pool, *journals: list[Slot]) -> None:
+    """Everything that the reader can show is what the fold shows, and the ledger is the postings, in order."""
+    reader, fold = PostgresReader(pool), folded(*journals)
+    for order_id, expected in fold.orders.items():
+        shown = await reader.order(expected.user_id, order_id)
+        assert shown is not None
+        if expected.status is OrderStatus.REJECTED:
+            assert (shown.status, shown.reason) == (expected.status, expected.reason)
+        else:
+            assert shown == expected
+    for symbol, trades in fold.trades.items():
+        assert list(await reader.trades(symbol, before_trade_id=None, limit=1000)) == trades[::-1]
+    for user_id in {user_id for user_id, _ in fold.fills}:
+        expected_fills = [fill for owner, fill in fold.fills if owner == user_id]
+        expected_fills.sort(key=lambda fill: (fill.at_ms, fill.symbol, fill.trade_id), reverse=True)
+        shown_fills = await reader.fills(user_id, symbol=None, order_id=None, before=None, limit=1000)
+        assert list(shown_fills) == expected_fills
+    assert list(await reader.instruments()) == [one for _, one in sorted(fold.instruments.items())]
+    assert list(await reader.positions()) == [one for _, one in sorted(fold.positions.items())]
+    rows = await pool.fetch("SELECT * FROM ledger ORDER BY partition, slot, line")
+    assert [_ledger_line(row) for row in rows] == [
+        (slot.n, p.kind, p.asset, p.amount, p.from_user, p.from_pocket, p.to_user, p.to_pocket)
+        for slots in journals
+        for slot in slots
+        for event in slot.events
+        for p in postings(event, fold.instruments, slot.partition)
+    ]
+
+
+def _ledger_line(row: Any) -> tuple[Any, ...]:
+    accounts = (row["from_account"], row["from_pocket"], row["to_account"], row["to_pocket"])
+    return (row["slot"], row["kind"], row["asset"], int(row["amount"]), *accounts)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_rows_equal_the_fold_however_the_journal_is_cut(pool: asyncpg.Pool, seed: int) -> None:
+    random = Random(seed)
+    journals = [RandomMarket(random, partition=p, symbol=f"BTCUSD{p}").slots(60) for p in range(2)]
+    for slots in journals:
+        at = 0
+        while at < len(slots):
+            end = min(len(slots), at + random.randint(1, 25))
+            await record(pool, slots[at:end])
+            at = end
+    await assert_shows(pool, *journals)
+
+
+async def test_a_repeated_slot_is_refused_whole(pool: asyncpg.Pool) -> None:
+    slots = RandomMarket(Random(1)).slots(20)
+    await record(pool, slots)
+    before = await counts(pool)
+    with pytest.raises(AssertionError):
+        await record(pool, slots[-3:])
+    # AND if the position were wrong, the keys of the tables would refuse it all the same
+    await pool.execute("UPDATE positions SET slot = 10")
+    with pytest.raises(Fatal, match=r"UniqueViolation|unknown or done"):
+        await record(pool, slots[10:])
+    await pool.execute("UPDATE positions SET slot = 20")
+    assert await counts(pool) == before
+    await assert_shows(pool, slots)
+
+
+async def test_an_exception_in_the_transaction_rolls_everything_back(pool: asyncpg.Pool) -> None:
+    slots = RandomMarket(Random(2)).slots(12)
+    await record(pool, slots[:6])
+    for error in (Unavailable("wallets are down"), asyncio.CancelledError()):
+        with pytest.raises(type(error)):
+            await _record_and_fail(pool, slots[6:], error)
+    assert await PostgresProjections(pool).checkpoints() == {}
+    await assert_shows(pool, slots[:6])
+    await record(pool, slots[6:])
+    await assert_shows(pool, slots)
+
+
+async def test_of_one_partition_only_one_transaction_is_open(pool: asyncpg.Pool) -> None:
+    slots = RandomMarket(Random(3)).slots(4)
+    projections = PostgresProjections(pool)
+    order: list[str] = []
+
+    async def second() -> None:
+        async with projections.begin(0) as projection:
+            order.append(f"second sees {projection.position}")
+
+    async with projections.begin(0) as projection:
+        waiting = asyncio.create_task(second())
+        async with projections.begin(1) as other:  # another partition does not wait
+            assert other.position == 0
+        await eventually(lambda: _waiters(pool))
+        await projection.record(slots)
+        order.append("first is done")
+    await waiting
+    assert order == ["first is done", "second sees 4"]
+
+
+async def test_a_lock_that_is_held_too_long_is_a_conflict(site: Site) -> None:
+    async with open_pool(site.database_url, statement_timeout_ms=200) as pool:
+        projections = PostgresProjections(pool)
+        async with projections.begin(0):
+            with pytest.raises(Conflict):
+                async with projections.begin(0):
+                    pass
+        async with projections.begin(0) as projection:
+            assert projection.position == 0
+
+
+async def test_a_session_that_is_cut_is_unavailable_and_at_the_commit_ambiguous(pool: asyncpg.Pool) -> None:
+    slots = RandomMarket(Random(4)).slots(6)
+    projections = PostgresProjections(pool)
+    with pytest.raises(Unavailable):
+        await _record_with_cut(pool, slots, cut_first=True)
+    with pytest.raises(Ambiguous):
+        await _record_with_cut(pool, slots, cut_first=False)
+    # the position tells what came of it
+    async with projections.begin(0) as projection:
+        assert projection.position == 0
+        await projection.record(slots)
+    await assert_shows(pool, slots)
+
+
+async def test_a_checkpoint_never_goes_back(pool: asyncpg.Pool) -> None:
+    projections = PostgresProjections(pool)
+    for sequence in ("9", "10", "8", "49590338271490256608559692538361571095921575989136588898"):
+        async with projections.begin(0) as projection:
+            await projection.checkpoint("shard-1", sequence)
+        shown = (await projections.checkpoints())["shard-1"]
+        assert shown == ("10" if sequence == "8" else sequence)
+
+
+async def test_a_database_that_is_not_there_is_unavailable(site: Site) -> None:
+    nowhere = "postgresql://postgres@127.0.0.1:1/nowhere"
+    async with open_pool(nowhere) as pool:
+        with pytest.raises(Unavailable):
+            await PostgresReader(pool).positions()
+        with pytest.raises(Unavailable):
+            async with PostgresProjections(pool).begin(0):
+                pass
+
+
+async def test_an_order_that_the_database_does_not_know_is_our_bug(pool: asyncpg.Pool) -> None:
+    slots = RandomMarket(Random(5)).slots(30)
+    await record(pool, slots[:15])
+    await pool.execute("DELETE FROM orders")
+    with pytest.raises(Fatal, match="unknown or done"):
+        await record(pool, slots[15:])
+
+
+async def _waiters(pool: asyncpg.Pool) -> int:
+    return int(await pool.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+
+async def _cut_sessions(pool: asyncpg.Pool) -> None:
+    await pool.execute(
+        """SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity
+           WHERE datname = current_database() AND state = 'idle in transaction' AND pid <> pg_backend_pid()"""
+    )
+
+
+async def _record_and_fail(pool: asyncpg.Pool, slots: list[Slot], error: BaseException) -> None:
+    async with PostgresProjections(pool).begin(0) as projection:
+        await projection.record(slots)
+        await projection.checkpoint("shard", "7")
+        assert projection.position == slots[-1].n
+        raise error
+
+
+async def _record_with_cut(pool: asyncpg.Pool, slots: list[Slot], *, cut_first: bool) -> None:
+    async with PostgresProjections(pool).begin(0) as projection:
+        if cut_first:
+            await _cut_sessions(pool)
+        await projection.record(slots)
+        await _cut_sessions(pool)

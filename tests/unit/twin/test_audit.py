@@ -1,0 +1,390 @@
+"""The audit is clean on a sound exchange, and each of its checks fires when its store is tampered with."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+
+import orjson
+import pytest
+
+from crossbook.audit import CHECKS
+from crossbook.audit_checks import CheckResult, judge
+from crossbook.audit_command import difference_lines, results_table
+from crossbook.audit_evidence import LEDGER_COLUMNS, ORDER_COLUMNS, Evidence, Row
+from exchange_adapters.sim.virtual_time import run_virtual
+from exchange_core.codec import Slot, decode_slot, encode_slot
+from exchange_core.events import Event, OrderAccepted, OrderDone, TradeExecuted
+from exchange_core.orders import OrderStatus
+from exchange_core.ports import Wallet
+from exchange_core.topology import order_book_key, price_key
+from tests.unit.matcher.support import order
+from tests.unit.twin.audit_world import CASH_PARTITION, SYMBOL, AuditWorld, intent_of, rewritten
+
+Tamper = Callable[[Evidence], tuple[int, int] | None]
+"""Damages the evidence; returns the slot that the audit must name first, or None when none can be named."""
+
+
+async def built() -> Evidence:
+    world = AuditWorld()
+    await world.fund()
+    await world.trade(120)
+    waiting = order(world.new_id(), entered_at_ms=world.clock.now_ms())
+    await world.place(waiting)
+    await world.submit(0)
+    return await world.evidence()
+
+
+@pytest.fixture(scope="module")
+def sound() -> Evidence:
+    return run_virtual(built())
+
+
+def audited(evidence: Evidence) -> dict[str, CheckResult]:
+    judgement = judge(evidence)
+    return {result.name: result for result in (check(judgement) for check in CHECKS)}
+
+
+def slots_of(evidence: Evidence, partition: int) -> list[Slot]:
+    return [decode_slot(data) for _, data in evidence.journal[partition]]
+
+
+def slot_with(evidence: Evidence, kind: type, which: int = 5) -> tuple[Slot, int]:
+    """A slot of partition 0 with an event of this kind, and the event's place in it."""
+    found = [
+        (slot, place)
+        for slot in slots_of(evidence, 0)
+        for place, event in enumerate(slot.events)
+        if isinstance(event, kind)
+    ]
+    return found[which]
+
+
+def with_event(slot: Slot, place: int, event: Event) -> Slot:
+    return replace(slot, events=(*slot.events[:place], event, *slot.events[place + 1 :]))
+
+
+def changed(rows: list[Row], columns: tuple[str, ...], at: int, **values: object) -> Row:
+    row = list(rows[at])
+    for name, value in values.items():
+        row[columns.index(name)] = value
+    rows[at] = tuple(row)
+    return rows[at]
+
+
+def wallet_of(evidence: Evidence, user_id: str, asset: str) -> int:
+    keys = [(wallet.user_id, wallet.asset) for wallet in evidence.wallets]
+    return keys.index((user_id, asset))
+
+
+def moved(evidence: Evidence, user_id: str, asset: str, available: int, held: int) -> Wallet:
+    at = wallet_of(evidence, user_id, asset)
+    wallet = evidence.wallets[at]
+    evidence.wallets[at] = replace(wallet, available=wallet.available + available, held=wallet.held + held)
+    return evidence.wallets[at]
+
+
+def lost_slot(evidence: Evidence) -> tuple[int, int]:
+    del evidence.journal[0][20]
+    return 0, 21
+
+
+def broken_slot(evidence: Evidence) -> tuple[int, int]:
+    n, data = evidence.journal[0][30]
+    evidence.journal[0][30] = (n, data[:-9])
+    return 0, n
+
+
+def slot_back_in_time(evidence: Evidence) -> tuple[int, int]:
+    slot = slots_of(evidence, 0)[40]
+    rewritten(evidence, 0, replace(slot, at_ms=slot.at_ms - 60_000))
+    return 0, slot.n
+
+
+def skipped_seq(evidence: Evidence) -> tuple[int, int]:
+    slot, place = slot_with(evidence, OrderDone)
+    rewritten(evidence, 0, with_event(slot, place, replace(slot.events[place], seq=slot.events[place].seq + 1)))
+    return 0, slot.n
+
+
+def skipped_trade_id(evidence: Evidence) -> tuple[int, int]:
+    slot, place = slot_with(evidence, TradeExecuted)
+    trade = slot.events[place]
+    assert isinstance(trade, TradeExecuted)
+    rewritten(evidence, 0, with_event(slot, place, replace(trade, trade_id=trade.trade_id + 1)))
+    return 0, slot.n
+
+
+def unknown_maker(evidence: Evidence) -> tuple[int, int]:
+    slot, place = slot_with(evidence, TradeExecuted)
+    trade = slot.events[place]
+    assert isinstance(trade, TradeExecuted)
+    rewritten(evidence, 0, with_event(slot, place, replace(trade, maker_order_id=999_999)))
+    return 0, slot.n
+
+
+def wrong_fee(evidence: Evidence) -> tuple[int, int]:
+    slot, place = slot_with(evidence, TradeExecuted)
+    trade = slot.events[place]
+    assert isinstance(trade, TradeExecuted)
+    rewritten(evidence, 0, with_event(slot, place, replace(trade, maker_fee=trade.maker_fee + 1)))
+    return 0, slot.n
+
+
+def residue_left_locked(evidence: Evidence) -> tuple[int, int]:
+    for slot in slots_of(evidence, 0):
+        for place, event in enumerate(slot.events):
+            if isinstance(event, OrderDone) and event.released > 1:
+                rewritten(evidence, 0, with_event(slot, place, replace(event, released=event.released - 1)))
+                return 0, slot.n
+    raise AssertionError("nothing was ever released")
+
+
+def money_from_nowhere(evidence: Evidence) -> None:
+    moved(evidence, "alice", "USDT", 5, 0)
+
+
+def negative_wallet(evidence: Evidence) -> None:
+    wallet = evidence.wallets[wallet_of(evidence, "alice", "USDT")]
+    moved(evidence, "alice", "USDT", -wallet.available - 1, wallet.available + 1)
+
+
+def settled_twice(evidence: Evidence) -> tuple[int, int]:
+    slot = slots_of(evidence, CASH_PARTITION)[2]
+    (paid,) = slot.events
+    moved(evidence, paid.user_id, paid.asset, paid.amount, 0)  # type: ignore[union-attr]
+    return CASH_PARTITION, slot.n
+
+
+def never_settled(evidence: Evidence) -> tuple[int, int]:
+    slot = slots_of(evidence, CASH_PARTITION)[1]
+    (paid,) = slot.events
+    moved(evidence, paid.user_id, paid.asset, -paid.amount, 0)  # type: ignore[union-attr]
+    return CASH_PARTITION, slot.n
+
+
+def watermark_behind(evidence: Evidence) -> tuple[int, int]:
+    slot = slots_of(evidence, CASH_PARTITION)[1]
+    (paid,) = slot.events
+    at = wallet_of(evidence, paid.user_id, paid.asset)  # type: ignore[union-attr]
+    wallet = evidence.wallets[at]
+    evidence.wallets[at] = replace(wallet, applied={**wallet.applied, CASH_PARTITION: slot.n - 1})
+    return CASH_PARTITION, slot.n
+
+
+def lost_hold(evidence: Evidence) -> tuple[int, int]:
+    done = {event.order_id for slot in slots_of(evidence, 0) for event in slot.events if isinstance(event, OrderDone)}
+    resting = [
+        (slot, event)
+        for slot in slots_of(evidence, 0)
+        for event in slot.events
+        if isinstance(event, OrderAccepted) and event.order_id not in done
+    ]
+    slot, accepted = resting[0]
+    moved(evidence, accepted.user_id, accepted.hold_asset, accepted.hold, -accepted.hold)
+    return 0, slot.n
+
+
+def lost_order(evidence: Evidence) -> None:
+    evidence.pending.clear()
+
+
+def lost_pending_hold(evidence: Evidence) -> None:
+    evidence.intents = [one for one in evidence.intents if one.order_id not in evidence.pending]
+    evidence.pending.clear()
+
+
+def phantom_order(evidence: Evidence) -> tuple[int, int]:
+    first = min(evidence.intents, key=lambda intent: intent.order_id)
+    evidence.intents.remove(first)
+    return next((0, slot.n) for slot in slots_of(evidence, 0) for event in slot.events if event.cause == first.order_id)
+
+
+def other_terms(evidence: Evidence) -> tuple[int, int]:
+    slot = slots_of(evidence, 0)[10]
+    accepted = slot.events[0]
+    at = [intent.order_id for intent in evidence.intents].index(accepted.cause)
+    forged = order(accepted.cause, user_id=evidence.intents[at].user_id, quantity=77_777, entered_at_ms=0)
+    evidence.intents[at] = intent_of(forged)
+    return 0, slot.n
+
+
+def seen_mark_missing(evidence: Evidence) -> tuple[int, int]:
+    slot = slots_of(evidence, 0)[10]
+    waiting = next(iter(evidence.pending.values()))
+    cause = slot.events[0].cause
+    evidence.pending[cause] = replace(waiting, order_id=cause)
+    return 0, slot.n
+
+
+def database_behind(evidence: Evidence) -> tuple[int, int]:
+    evidence.database.positions[0] -= 3
+    return 0, evidence.database.positions[0] + 1
+
+
+def order_status(evidence: Evidence) -> None:
+    changed(evidence.database.orders, ORDER_COLUMNS, 3, status=str(OrderStatus.REJECTED))
+
+
+def order_filled(evidence: Evidence) -> None:
+    changed(evidence.database.orders, ORDER_COLUMNS, 3, filled_quantity=10**6)
+
+
+def order_missing(evidence: Evidence) -> None:
+    del evidence.database.orders[5]
+
+
+def order_added(evidence: Evidence) -> None:
+    evidence.database.orders.append((10**9, *evidence.database.orders[0][1:]))
+
+
+def trade_missing(evidence: Evidence) -> tuple[int, int]:
+    row = evidence.database.trades.pop(4)
+    return 0, row[9]
+
+
+def fill_fee(evidence: Evidence) -> None:
+    row = list(evidence.database.fills[4])
+    row[8] += 1
+    evidence.database.fills[4] = tuple(row)
+
+
+def ledger_amount(evidence: Evidence) -> tuple[int, int]:
+    row = evidence.database.ledger[12]
+    changed(evidence.database.ledger, LEDGER_COLUMNS, 12, amount=row[5] + 1)
+    return row[0], row[1]
+
+
+def ledger_missing(evidence: Evidence) -> tuple[int, int]:
+    row = evidence.database.ledger.pop(12)
+    return row[0], row[1]
+
+
+def instrument_status(evidence: Evidence) -> tuple[int, int]:
+    evidence.database.instruments = [(SYMBOL, 0, "halted", 1)]
+    return 0, 1
+
+
+def object_missing(evidence: Evidence) -> tuple[int, int]:
+    del evidence.history[0, 15, 15]
+    return 0, 15
+
+
+def object_changed(evidence: Evidence) -> tuple[int, int]:
+    lines = evidence.history[0, 15, 15].splitlines(keepends=True)
+    first = orjson.loads(lines[0])
+    first["user_id"] = "mallory"
+    evidence.history[0, 15, 15] = orjson.dumps(first, option=orjson.OPT_APPEND_NEWLINE) + b"".join(lines[1:])
+    return 0, 15
+
+
+def object_cut(evidence: Evidence) -> tuple[int, int]:
+    lines = evidence.history[0, 15, 15].splitlines(keepends=True)
+    evidence.history[0, 15, 15] = b"".join(lines[:-1])
+    return 0, 15
+
+
+def book_missing(evidence: Evidence) -> None:
+    evidence.cache[order_book_key(SYMBOL)] = None
+
+
+def book_changed(evidence: Evidence) -> None:
+    book = orjson.loads(evidence.cache[order_book_key(SYMBOL)] or b"")
+    book["bids"][0][1] += 1
+    evidence.cache[order_book_key(SYMBOL)] = orjson.dumps(book)
+
+
+def price_changed(evidence: Evidence) -> None:
+    price = orjson.loads(evidence.cache[price_key(SYMBOL)] or b"")
+    evidence.cache[price_key(SYMBOL)] = orjson.dumps(price | {"price": 1})
+
+
+TAMPERINGS: list[tuple[Tamper, str]] = [
+    (lost_slot, "journal: slots gapless and readable"),
+    (broken_slot, "journal: slots gapless and readable"),
+    (slot_back_in_time, "journal: slots gapless and readable"),
+    (skipped_seq, "journal: seq and trade ids gapless"),
+    (skipped_trade_id, "journal: seq and trade ids gapless"),
+    (unknown_maker, "journal: engine rebuilds, books agree"),
+    (unknown_maker, "holds: equal open exposure"),
+    (residue_left_locked, "holds: equal open exposure"),
+    (wrong_fee, "money: conserved per asset at every slot"),
+    (money_from_nowhere, "money: conserved per asset at every slot"),
+    (money_from_nowhere, "wallets: equal the journal's fold"),
+    (negative_wallet, "wallets: equal the journal's fold"),
+    (settled_twice, "wallets: equal the journal's fold"),
+    (never_settled, "wallets: equal the journal's fold"),
+    (watermark_behind, "wallets: equal the journal's fold"),
+    (lost_hold, "wallets: equal the journal's fold"),
+    (lost_pending_hold, "wallets: equal the journal's fold"),
+    (lost_order, "intents: journaled as sent, or pending"),
+    (phantom_order, "intents: journaled as sent, or pending"),
+    (other_terms, "intents: journaled as sent, or pending"),
+    (seen_mark_missing, "intents: journaled as sent, or pending"),
+    (database_behind, "database: at the journal's head"),
+    (order_status, "database: orders"),
+    (order_filled, "database: orders"),
+    (order_missing, "database: orders"),
+    (order_added, "database: orders"),
+    (trade_missing, "database: trades and fills"),
+    (fill_fee, "database: trades and fills"),
+    (ledger_amount, "database: ledger"),
+    (ledger_missing, "database: ledger"),
+    (instrument_status, "database: instruments"),
+    (object_missing, "history in S3: covers and agrees"),
+    (object_changed, "history in S3: covers and agrees"),
+    (object_cut, "history in S3: covers and agrees"),
+    (book_missing, "Redis: orderbook and price"),
+    (book_changed, "Redis: orderbook and price"),
+    (price_changed, "Redis: orderbook and price"),
+]
+
+
+def test_a_sound_exchange_is_clean(sound: Evidence):
+    results = audited(sound)
+    assert {name: result.first for name, result in results.items() if result.differences} == {}
+    assert sound.pending, "an order on its way is no difference"
+    assert len(sound.database.trades) > 50 and len(sound.database.orders) > 150
+
+
+@pytest.mark.parametrize(("tamper", "check"), TAMPERINGS, ids=[f"{t.__name__}: {c}" for t, c in TAMPERINGS])
+def test_a_tampering_is_found_and_its_slot_named(sound: Evidence, tamper: Tamper, check: str):
+    evidence = copy.deepcopy(sound)
+    slot = tamper(evidence)
+    found = audited(evidence)[check]
+    assert found.first is not None, "the check did not fire"
+    if slot is not None:
+        assert (found.first.partition, found.first.slot) == slot, str(found.first)
+
+
+def test_every_check_can_fire():
+    fired = {check for _, check in TAMPERINGS}
+    assert fired == {result.name for result in (check(judge(Evidence(partitions=1))) for check in CHECKS)}
+
+
+def test_a_hold_that_leaked_names_the_order_that_took_it(sound: Evidence):
+    evidence = copy.deepcopy(sound)
+    where = lost_hold(evidence)
+    first = audited(evidence)["wallets: equal the journal's fold"].first
+    assert first is not None and (first.partition, first.slot) == where
+    assert "as the hold of" in first.text
+
+
+def test_a_settlement_that_is_behind_is_compared_as_far_as_it_is(sound: Evidence):
+    evidence = copy.deepcopy(sound)
+    head = evidence.journal[0][-1][0]
+    slot = slots_of(evidence, 0)[-1]
+    evidence.journal[0].append((head + 1, encode_slot(replace(slot, n=head + 1, fed_through=head, events=()))))
+    results = audited(evidence)
+    assert [name for name, result in results.items() if result.differences] == ["database: at the journal's head"]
+
+
+def test_the_report_shows_each_check_and_the_first_differences_in_order_of_slot(sound: Evidence):
+    evidence = copy.deepcopy(sound)
+    for at in range(8):
+        changed(evidence.database.orders, ORDER_COLUMNS, at, status="rejected")
+    results = list(audited(evidence).values())
+    assert results_table(results).row_count == len(CHECKS)
+    lines = [line.plain for line in difference_lines(results, 5)]
+    assert lines[0] == "database: orders" and len(lines) == 7 and lines[-1].strip() == "and 3 more"
+    slots = [int(line.split(":")[1].strip().split()[0]) for line in lines[1:6]]
+    assert slots == sorted(slots)

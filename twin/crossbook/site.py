@@ -1,0 +1,54 @@
+"""The place that one exchange has in the backing parts, told by the variables its services are given."""
+
+from dataclasses import dataclass
+
+from crossbook.aws_server import REGION
+from crossbook.bootstrap import UserPool
+from exchange_core.topology import Topology
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """One exchange's names in the cloud, its database, its Redis database, its user pool.
+
+    `aws` holds the SDK's own variables. Several sites live side by side in one set of servers, each with a prefix.
+    """
+
+    topology: Topology
+    aws: dict[str, str]
+    database_url: str
+    redis_url: str
+    user_pool: UserPool | None = None
+
+    @property
+    def exchange_environment(self) -> dict[str, str]:
+        """The variables that every service needs."""
+        return self.aws | {
+            "CROSSBOOK_PREFIX": self.topology.prefix,
+            "CROSSBOOK_PARTITIONS": str(self.topology.partitions),
+            "REDIS_URL": self.redis_url,
+        }
+
+    @property
+    def database_environment(self) -> dict[str, str]:
+        """Where PostgreSQL is: the twin has one server for writers and readers."""
+        return {"DATABASE_URL": self.database_url, "DATABASE_READER_URL": self.database_url}
+
+    @property
+    def login_environment(self) -> dict[str, str]:
+        """Where log-ins are checked. Tokens carry the real issuer's name; its key set is the emulator's."""
+        if self.user_pool is None:
+            return {}
+        pool_id = self.user_pool.user_pool_id
+        return {
+            "COGNITO_USER_POOL_ID": pool_id,
+            "COGNITO_CLIENT_ID": self.user_pool.client_id,
+            "COGNITO_ISSUER": f"https://cognito-idp.{REGION}.amazonaws.com/{pool_id}",
+            "COGNITO_JWKS_URL": f"{self.aws['AWS_ENDPOINT_URL']}/{pool_id}/.well-known/jwks.json",
+            "COGNITO_AUTO_CONFIRM": "1",
+        }
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """All of them; a service is handed only its own part."""
+        return self.exchange_environment | self.database_environment | self.login_environment
