@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +15,6 @@ from tests.eventually import eventually
 
 FREE_PORTS = ("--gateway-port", "0", "--fanout-port", "0", "--aws-port", "0")
 START_TIMEOUT_S = 60.0
-SECOND_START_S_MAX = 20.0
 
 
 async def crossbook(*arguments: str) -> tuple[int, str]:
@@ -72,9 +70,7 @@ async def test_a_twin_starts_seeded_is_ready_stops_and_goes_on_where_it_was(tmp_
         assert status == 0, said
         assert await process.wait() == 0
         assert not any(is_alive(child) for child in processes)
-    started_at_s = time.monotonic()
     async with running_twin(tmp_path):
-        assert time.monotonic() - started_at_s < SECOND_START_S_MAX
         async with ApiClient(running(tmp_path).environment["CROSSBOOK_GATEWAY_URL"]) as api:
             assert [await api.instrument(listing["symbol"]) for listing in INSTRUMENTS]
             assert await (await api.log_in("alice", PASSWORD)).available() == FUNDS

@@ -17,6 +17,7 @@ from exchange_adapters.group_commit import QueueFullError
 from exchange_core.codec import decode_commands, encode_commands
 from exchange_core.commands import CancelOrder, PlaceOrder
 from exchange_core.errors import PortError
+from exchange_core.ids import parse_id
 from exchange_core.money import units_text
 from exchange_core.orders import OrderStatus
 from exchange_core.ports import Clock, DatabaseReader, FillView, Intent, OrderView, WalletHolds
@@ -58,10 +59,15 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """A promised order."""
+    """A promised order. Where the client gave no id of its own, the order's id is both."""
 
     order_id: int
     client_order_id: str | None
+
+    @property
+    def client_order_text(self) -> str:
+        """What the client may call it."""
+        return self.client_order_id or str(self.order_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,11 +174,17 @@ class OrderDesk:
         return _on_its_way(await self._intents.intent(user_id, order_id))
 
     async def find_by_client_id(self, user_id: str, client_order_id: str) -> OrderView | OnItsWay:
-        """The same by the client's id."""
+        """The same by the client's id, which is the order's own where the client gave none."""
         view = await self._reader.order_by_client_id(user_id, client_order_id)
         if view is not None:
             return view
-        return _on_its_way(await self._intents.intent_by_client_id(user_id, client_order_id))
+        intent = await self._intents.intent_by_client_id(user_id, client_order_id)
+        order_id = parse_id(client_order_id)
+        if intent is None and order_id is not None:
+            found = await self.find(user_id, order_id)
+            if not (found.order if isinstance(found, OnItsWay) else found).client_order_id:
+                return found
+        return _on_its_way(intent)
 
     async def cancel(self, principal: Principal, order_id: int, stages: Stages, trace_id: str) -> OrderView | OnItsWay:
         """Ask for the end of the user's own order; returns the order as it was found.

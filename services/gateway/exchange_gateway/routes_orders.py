@@ -101,7 +101,7 @@ class OrderRoutes:
         client_order_id = found.order.client_order_id if isinstance(found, OnItsWay) else found.client_order_id
         answer = {
             "order_id": str(order_id),
-            "client_order_id": client_order_id or None,
+            "client_order_id": client_order_id or str(order_id),
             "status": "cancel_requested",
         }
         return json_answer(answer, status=202)
@@ -215,6 +215,6 @@ def _id_of(found: OrderView | OnItsWay) -> int:
 def _placed_json(placed: Placed) -> dict[str, Any]:
     return {
         "order_id": str(placed.order_id),
-        "client_order_id": placed.client_order_id,
+        "client_order_id": placed.client_order_text,
         "status": OrderStatus.ACCEPTED,
     }

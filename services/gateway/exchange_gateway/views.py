@@ -71,7 +71,7 @@ def _terms_json(order: OrderView | OrderTerms, instrument: Instrument) -> dict[s
     is_priced = order.order_type in _PRICED_TYPES
     return {
         "order_id": str(order.order_id),
-        "client_order_id": order.client_order_id or None,
+        "client_order_id": order.client_order_id or str(order.order_id),
         "symbol": order.symbol,
         "side": order.side,
         "type": order.order_type,

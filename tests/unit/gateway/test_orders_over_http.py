@@ -97,6 +97,21 @@ async def test_an_order_is_found_by_both_ids_before_it_is_settled(market: Gatewa
         await market.exchange.settle()
 
 
+async def test_an_order_without_a_client_id_goes_by_its_own_id_as_both(market: Gateway) -> None:
+    placed = (await market.place("alice")).body
+    assert placed["client_order_id"] == placed["order_id"]
+    named = (await market.place("alice", client_order_id="a")).body["order_id"]
+    for is_settled in (False, True):
+        for path in (f"/api/v1/order/{placed['order_id']}", f"/api/v1/order/by-client-id/{placed['order_id']}"):
+            seen = await market.call("GET", path, user="alice")
+            assert (seen.status, seen.body["client_order_id"]) == (200, placed["order_id"]), is_settled
+        assert (await market.call("GET", f"/api/v1/order/by-client-id/{named}", user="alice")).status == 404
+        assert (
+            await market.call("GET", f"/api/v1/order/by-client-id/{placed['order_id']}", user="bob")
+        ).status == 404
+        await market.exchange.settle()
+
+
 async def test_somebody_elses_order_looks_like_none(market: Gateway) -> None:
     order_id = (await market.place("alice", client_order_id="a")).body["order_id"]
     for is_settled in (False, True):
