@@ -282,6 +282,18 @@ async def test_intents_expire_but_never_while_they_are_pending(
     assert expiries == [expiry, expiry, None]
 
 
+async def test_an_operators_intent_is_kept_for_ever(
+    clients: SimpleNamespace, topology: Topology, holds: DynamoWalletHolds
+) -> None:
+    partition = fresh_partition()
+    owner, kept = fresh("$CASH"), {"client_order_id": "transfer-1", "partition": partition, "is_kept": True}
+    await holds.commit({}, [intent(owner, 1, **kept)])
+    for item in ("order#1", "client#transfer-1"):
+        key = {"owner": {"S": owner}, "item": {"S": item}}
+        assert "expires_at" not in (await clients.dynamodb.get_item(TableName=topology.intents.name, Key=key))["Item"]
+    assert await holds.intent_by_client_id(owner, "transfer-1") == intent(owner, 1, **kept)
+
+
 # --- leases, sessions, connections
 
 

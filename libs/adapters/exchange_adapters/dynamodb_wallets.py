@@ -225,7 +225,7 @@ def _intent_items(intent: Intent) -> list[Item]:
         "command": intent.command,
         "created_at_ms": intent.created_at_ms,
     }
-    expiry = {"expires_at": intent.created_at_ms // 1000 + INTENT_TTL_S}
+    expiry = {} if intent.is_kept else {"expires_at": intent.created_at_ms // 1000 + INTENT_TTL_S}
     order: dict[str, Any] = {
         "owner": intent.user_id,
         "item": _order_key(intent.order_id),
@@ -279,6 +279,7 @@ def _intent(item: Mapping[str, Any]) -> Intent:
         group=item["group"],
         command=item["command"],
         created_at_ms=item["created_at_ms"],
+        is_kept="expires_at" not in item,
     )
 
 

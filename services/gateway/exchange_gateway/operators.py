@@ -157,6 +157,7 @@ class OperatorDesk:
             group=command.symbol,
             command=encode_commands([command]),
             created_at_ms=command.entered_at_ms,
+            is_kept=True,
         )
         verdict = await self._holds.take(HoldRequest(intent=intent))
         if isinstance(verdict, Repeated):

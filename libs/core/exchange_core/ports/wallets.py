@@ -26,6 +26,7 @@ class Intent:
     `client#<client_order_id>`) with order id and digest if the client gave one, and (`pending#<partition>`,
     `<id, 19 digits>`) with the command, which the persister deletes once the journal has shown the order.
     `command` is the text of `codec.encode_commands` for this one command; `body_digest` tells a repeat from a clash.
+    An operator's intent `is_kept` for ever: a transfer id that could be used again would credit again.
     """
 
     user_id: str
@@ -36,6 +37,7 @@ class Intent:
     group: str
     command: str
     created_at_ms: int
+    is_kept: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
