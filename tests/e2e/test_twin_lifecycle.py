@@ -70,10 +70,9 @@ async def test_a_twin_starts_seeded_is_ready_stops_and_goes_on_where_it_was(tmp_
         assert status == 0, said
         assert await process.wait() == 0
         assert not any(is_alive(child) for child in processes)
-    async with running_twin(tmp_path):
-        async with ApiClient(running(tmp_path).environment["CROSSBOOK_GATEWAY_URL"]) as api:
-            assert [await api.instrument(listing["symbol"]) for listing in INSTRUMENTS]
-            assert await (await api.log_in("alice", PASSWORD)).available() == FUNDS
+    async with running_twin(tmp_path), ApiClient(running(tmp_path).environment["CROSSBOOK_GATEWAY_URL"]) as api:
+        assert [await api.instrument(listing["symbol"]) for listing in INSTRUMENTS]
+        assert await (await api.log_in("alice", PASSWORD)).available() == FUNDS
     status, said = await crossbook("down", "--wipe", "--state-dir", str(tmp_path))
     assert status == 0, said
     assert not tmp_path.exists()

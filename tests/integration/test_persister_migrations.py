@@ -19,7 +19,6 @@ TABLES = {
     "positions",
     "shard_checkpoints",
     "trades",
-    "world",
 }
 
 

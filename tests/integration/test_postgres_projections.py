@@ -13,9 +13,11 @@ from exchange_adapters.postgres import PostgresProjections, open_pool
 from exchange_adapters.postgres_reader import PostgresReader
 from exchange_adapters.sim.projection_fold import ProjectionFold
 from exchange_core.codec import Slot
+from exchange_core.commands import PlaceOrder
+from exchange_core.engine import PartitionEngine
 from exchange_core.errors import Ambiguous, Conflict, Fatal, Unavailable
 from exchange_core.ledger import postings
-from exchange_core.orders import OrderStatus
+from exchange_core.orders import OrderStatus, OrderType, Reason, Side, TimeInForce
 from tests.eventually import eventually
 from tests.unit.persister.journals import RandomMarket
 
@@ -188,6 +190,31 @@ async def test_an_order_that_the_database_does_not_know_is_our_bug(pool: asyncpg
     await pool.execute("DELETE FROM orders")
     with pytest.raises(Fatal, match="unknown or done"):
         await record(pool, slots[15:])
+
+
+async def test_an_order_for_a_symbol_that_was_never_listed_does_not_stop_its_partition(pool: asyncpg.Pool) -> None:
+    engine = PartitionEngine(0)
+    order = PlaceOrder(
+        order_id=9,
+        user_id="alice",
+        client_order_id="",
+        symbol="NEVERWAS",
+        side=Side.SELL,
+        order_type=OrderType.LIMIT,
+        time_in_force=TimeInForce.GTC,
+        price=1,
+        quantity=1,
+        hold=5,
+        hold_asset="BTC",
+        entered_at_ms=1,
+    )
+    events = (*engine.begin_slot(1), *engine.execute(order, 1))
+    slot = Slot(partition=0, n=1, at_ms=1, fed_through=0, writer="test", events=events)
+    await record(pool, [slot])
+    shown = await PostgresReader(pool).order("alice", 9)
+    assert shown is not None
+    assert (shown.status, shown.reason) == (OrderStatus.REJECTED, Reason.SYMBOL_UNKNOWN)
+    assert [int(row["amount"]) for row in await pool.fetch("SELECT amount FROM ledger")] == [5], "its hold is released"
 
 
 async def _waiters(pool: asyncpg.Pool) -> int:

@@ -15,18 +15,15 @@ from tests.localstack.server import LocalStack
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalStackBacking:
-    """PostgreSQL, Redis and MiniStack of a `Backing`, and a LocalStack before the latter."""
+    """PostgreSQL, Redis and MiniStack of a `Backing`, and a LocalStack before the latter.
+
+    `aws_environment` holds the SDK's own variables: MiniStack's, and one for each service that LocalStack serves.
+    """
 
     backing: Backing
     localstack: LocalStack
+    aws_environment: dict[str, str]
     cloud: Cloud
-
-    @property
-    def aws_environment(self) -> dict[str, str]:
-        """The SDK's own variables: MiniStack, and each service that LocalStack serves by a variable of its own."""
-        return self.backing.aws_environment | {
-            f"AWS_ENDPOINT_URL_{service.upper()}": self.localstack.endpoint for service in self.localstack.services
-        }
 
     async def create_site(self, *, partitions: int = 2) -> Site:
         """A new place for an exchange beside the others."""
@@ -38,6 +35,8 @@ class LocalStackBacking:
 @asynccontextmanager
 async def open_localstack_backing(backing: Backing, localstack: LocalStack) -> AsyncIterator[LocalStackBacking]:
     """Put the LocalStack before the MiniStack of these backing parts."""
-    async with open_cloud(localstack.environment) as served:
-        cloud = replace(backing.cloud, **{service: getattr(served, service) for service in localstack.services})
-        yield LocalStackBacking(backing=backing, localstack=localstack, cloud=cloud)
+    environment = backing.aws_environment | {
+        f"AWS_ENDPOINT_URL_{service.upper()}": localstack.endpoint for service in localstack.services
+    }
+    async with open_cloud(environment) as cloud:
+        yield LocalStackBacking(backing=backing, localstack=localstack, aws_environment=environment, cloud=cloud)

@@ -46,8 +46,10 @@ async def started(log: Path) -> AsyncIterator[str]:
         await _compose("up", "--detach", "--no-build", "--pull", "never", *wait, SERVICE)
         yield f"http://{(await _compose('port', SERVICE, PORT)).strip()}"
     finally:
-        log.write_text(await _compose("logs", "--no-color", SERVICE))
-        await _down(_project(os.getpid()))
+        try:
+            await asyncio.to_thread(log.write_text, await _compose("logs", "--no-color", SERVICE))
+        finally:
+            await _down(_project(os.getpid()))
 
 
 async def _end_strays() -> None:

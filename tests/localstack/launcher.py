@@ -56,7 +56,7 @@ class DownLevelLoader(SourceFileLoader):
     def exec_module(self, module: ModuleType) -> None:
         code = self.get_code(module.__name__)
         assert code is not None
-        vars(module).update({name: TypeVar(name) for name in self._type_parameters})  # type: ignore[misc]
+        vars(module).update({name: TypeVar(name) for name in self._type_parameters})
         exec(code, vars(module))
 
     def set_data(self, path: str, data: Any, *, _mode: int = 0o666) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import localstack_client.session
 import pytest
 
 from crossbook.backing import Backing
@@ -34,19 +33,16 @@ async def localstack_backing(backing: Backing, localstack: LocalStack) -> AsyncI
         yield opened
 
 
-@pytest.fixture(scope="session")
-def localstack_session(localstack: LocalStack) -> localstack_client.session.Session:
-    """Makes blocking boto3 clients of LocalStack."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.delenv("AWS_ENDPOINT_URL", raising=False)  # it would take the place of the host named here
-        return localstack_client.session.Session("test", "test", localstack_host=f"127.0.0.1:{localstack.port}")
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
-    """Say which LocalStack was used and, after failures, what it last logged."""
+    """Say which LocalStack was used, what differed, what was skipped and, after failures, what it logged last."""
     used, log = config.stash.get(USED, None), config.stash.get(LOG, None)
     if used is not None:
         terminalreporter.write_line(f"LocalStack: {used}")
+    for report in terminalreporter.stats.get("xfailed", ()):
+        terminalreporter.write_line(f"known difference: {report.wasxfail} ({report.nodeid})")
+    for report in terminalreporter.stats.get("skipped", ()):
+        _, _, reason = report.longrepr
+        terminalreporter.write_line(f"{reason} ({report.nodeid})")
     if exitstatus and log is not None and log.exists():
         terminalreporter.section(f"the end of {log}")
         for line in log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]:

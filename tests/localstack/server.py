@@ -30,7 +30,6 @@ NEEDED = frozenset({"sqs", "kinesis", "s3"})
 SERVED = ("available", "running")
 START_TIMEOUT_S = 120.0
 FIRST_CALL_TIMEOUT_S = 60.0
-RETRY_S = 0.2
 
 
 class LocalStackError(Exception):
@@ -49,22 +48,12 @@ class LocalStack:
     origin: str
     services: frozenset[str]
 
-    @property
-    def port(self) -> int:
-        """Where it listens, on loopback."""
-        return urlsplit(self.endpoint).port or 80
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """The SDK's own variables for it."""
-        return sdk_environment(self.endpoint)
-
     def __str__(self) -> str:
         return f"{self.version}, {self.origin}, serving {', '.join(sorted(self.services))}"
 
-    async def set_error_probability(self, probability: float) -> bool:
-        """Let this part of the calls of PutRecord be throttled from now on; false if this LocalStack cannot be told."""
-        change = {"variable": "KINESIS_ERROR_PROBABILITY", "value": probability}
+    async def tell(self, variable: str, value: float) -> bool:
+        """Change one of its settings while it runs; false if it takes none (ENABLE_CONFIG_UPDATES=1 lets it)."""
+        change = {"variable": variable, "value": value}
         async with (
             aiohttp.ClientSession() as session,
             session.post(f"{self.endpoint}/_localstack/config", json=change) as response,

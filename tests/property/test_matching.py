@@ -41,7 +41,7 @@ INSTRUMENTS = (
     listed(symbol="ETHUSD", base="ETH", base_decimals=3, band_bps=1_000, maker_fee_bps=0),
 )
 
-prices = st.integers(min_value=86, max_value=114)
+prices = st.integers(min_value=97, max_value=103) | st.integers(min_value=86, max_value=114)
 quantities = st.integers(min_value=1, max_value=40)
 users = st.sampled_from(USERS)
 sides = st.sampled_from(Side)
@@ -82,18 +82,37 @@ class Matching(RuleBasedStateMachine):
         side=sides,
         price=prices,
         quantity=quantities,
-        time_in_force=st.sampled_from(TimeInForce),
-        life_ms=st.integers(min_value=-10, max_value=4_000),
-        post_only=st.booleans(),
-        display=st.none() | st.integers(min_value=1, max_value=10),
-        prevention=preventions,
+        time_in_force=st.sampled_from([TimeInForce.IOC, TimeInForce.FOK, TimeInForce.GTC]),
+        self_trade_prevention=preventions,
     )
-    def place_special_limit(self, instrument: Any, user: str, side: Side, life_ms: int, **terms: Any) -> None:
-        display = terms.pop("display")
-        if terms["time_in_force"] is TimeInForce.GTD:
-            terms["expires_at_ms"] = self.at_ms + life_ms
-        prevention = terms.pop("prevention")
-        self.place(instrument, user, side, display_quantity=display, self_trade_prevention=prevention, **terms)
+    def place_taker(self, instrument: Any, user: str, side: Side, **terms: Any) -> None:
+        self.place(instrument, user, side, **terms)
+
+    @rule(
+        instrument=instruments,
+        user=users,
+        side=sides,
+        price=prices,
+        quantity=quantities,
+        life_ms=st.none() | st.integers(min_value=-10, max_value=4_000),
+        post_only=st.booleans(),
+        display_quantity=st.none() | st.integers(min_value=1, max_value=10),
+    )
+    def place_maker(self, instrument: Any, user: str, side: Side, life_ms: int | None, **terms: Any) -> None:
+        if life_ms is not None:
+            terms |= {"time_in_force": TimeInForce.GTD, "expires_at_ms": self.at_ms + life_ms}
+        self.place(instrument, user, side, **terms)
+
+    @rule(
+        instrument=instruments,
+        user=users,
+        side=sides,
+        price=prices,
+        quantity=st.integers(min_value=5, max_value=40),
+        display_quantity=st.integers(min_value=1, max_value=5),
+    )
+    def place_iceberg(self, instrument: Any, user: str, side: Side, **terms: Any) -> None:
+        self.place(instrument, user, side, **terms)
 
     @rule(instrument=instruments, user=users, side=sides, price=prices, quantity=quantities, prevention=preventions)
     def place_market(
@@ -311,7 +330,7 @@ class Matching(RuleBasedStateMachine):
 
 TestMatching = Matching.TestCase
 TestMatching.settings = settings(
-    max_examples=40 * EXAMPLES,
+    max_examples=120 * EXAMPLES,
     stateful_step_count=60,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],

@@ -26,6 +26,7 @@ from exchange_core.wire import DecodeError
 CACHE_PATIENCE_S: Final = 7.0
 """Matchers write every cache again within five seconds."""
 _POLL_S: Final = 0.2
+_POLL_LONGEST_S: Final = 3.0
 
 CHECKS: Final = (
     audit_checks.check_journal,
@@ -49,22 +50,13 @@ def audit_twin(environment: dict[str, str], wait_s: float) -> list[CheckResult]:
     """Audit the exchange that these variables lead to; waits up to `wait_s` for it to be at rest. Raises SetupError."""
     gc.disable()  # hundreds of thousands of rows that all stay: to look through them again and again doubles the time
     try:
-        return asyncio.run(_audit_twin(environment, wait_s))
+        return asyncio.run(audit_exchange(environment, wait_s))
     finally:
         gc.enable()
 
 
-async def audit(reader: EvidenceReader, *, partitions: int, wait_s: float) -> list[CheckResult]:
-    """Read everything once it stands still, and judge it. Does not raise for what it finds."""
-    evidence = Evidence(partitions=partitions)
-    restless = await _read_at_rest(reader, evidence, wait_s)
-    judgement = judge(evidence)
-    await _read_caches(reader, judgement)
-    rest = CheckResult(name="exchange: at rest while read", scope="", differences=tuple(restless))
-    return [rest, *(check(judgement) for check in CHECKS)]
-
-
-async def _audit_twin(environment: dict[str, str], wait_s: float) -> list[CheckResult]:
+async def audit_exchange(environment: dict[str, str], wait_s: float) -> list[CheckResult]:
+    """Like `audit_twin`, for those who have an event loop already."""
     topology = Topology(prefix=environment["CROSSBOOK_PREFIX"], partitions=int(environment["CROSSBOOK_PARTITIONS"]))
     try:
         async with open_cloud(environment) as cloud:
@@ -79,9 +71,20 @@ async def _audit_twin(environment: dict[str, str], wait_s: float) -> list[CheckR
         raise SetupError(f"the twin's stores cannot be read: {type(error).__name__}: {error}") from error
 
 
+async def audit(reader: EvidenceReader, *, partitions: int, wait_s: float) -> list[CheckResult]:
+    """Read everything once it stands still, and judge it. Does not raise for what it finds."""
+    evidence = Evidence(partitions=partitions)
+    restless = await _read_at_rest(reader, evidence, wait_s)
+    judgement = judge(evidence)
+    await _read_caches(reader, judgement)
+    rest = CheckResult(name="exchange: at rest while read", scope="", differences=tuple(restless))
+    return [rest, *(check(judgement) for check in CHECKS)]
+
+
 async def _read_at_rest(reader: EvidenceReader, evidence: Evidence, wait_s: float) -> list[Difference]:
     """Read journal and stores such that nothing happened in between; returns why that could not be had in time."""
     deadline_s = time.monotonic() + wait_s
+    pause_s = _POLL_S
     while True:
         await reader.extend_journal(evidence)
         is_last = time.monotonic() >= deadline_s
@@ -94,7 +97,8 @@ async def _read_at_rest(reader: EvidenceReader, evidence: Evidence, wait_s: floa
                 return []
             if is_last:
                 return moved
-        await asyncio.sleep(_POLL_S)
+            pause_s = min(2 * pause_s, _POLL_LONGEST_S)
+        await asyncio.sleep(pause_s)
 
 
 async def _news(reader: EvidenceReader, evidence: Evidence) -> list[Difference]:
@@ -103,6 +107,7 @@ async def _news(reader: EvidenceReader, evidence: Evidence) -> list[Difference]:
     later = Evidence(partitions=evidence.partitions)
     later.journal = {partition: slots[-1:] for partition, slots in evidence.journal.items()}
     await reader.extend_journal(later)
+    evidence.later_heads = {partition: later.head(partition) for partition in later.journal}
     for partition, slots in later.journal.items():
         for n, data in slots:
             if n > evidence.head(partition) and _has_events(data):

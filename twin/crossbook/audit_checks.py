@@ -90,7 +90,18 @@ def _decoded(partition: int, evidence: Evidence, differences: list[Difference]) 
 def check_journal(judgement: Judgement) -> CheckResult:
     """Slots are gapless, readable and in order of time."""
     count = sum(len(slots) for slots in judgement.slots.values())
-    return _result("journal: slots gapless and readable", f"{count:,} slots", judgement.journal)
+    lost = _lost_tails(judgement.evidence)
+    return _result("journal: slots gapless and readable", f"{count:,} slots", judgement.journal, lost)
+
+
+def _lost_tails(evidence: Evidence) -> Iterator[Difference]:
+    """What was settled was journaled, so a journal that ends before that has lost its end."""
+    for partition in range(evidence.partitions):
+        head = max(evidence.head(partition), evidence.later_heads.get(partition, 0))
+        marks = [wallet.applied.get(partition, 0) for wallet in evidence.wallets]
+        settled = max(evidence.database.positions.get(partition, 0), *marks, 0)
+        if settled > head:
+            yield _at(partition, head + 1, "journal", f"slots {head + 1} to {settled} were settled and are missing")
 
 
 def check_numbers(judgement: Judgement) -> CheckResult:

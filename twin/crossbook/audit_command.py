@@ -26,7 +26,7 @@ def audit_command(
     from crossbook.audit import audit_twin  # brings the SDK and the drivers, which no other command waits for
 
     began_s = time.monotonic()
-    environment = control.running(StateDirectory(state_dir)).environment
+    environment = control.exchange(StateDirectory(state_dir))
     with console.status("reading the stores"):
         results = audit_twin(environment, wait)
     console.print(results_table(results))

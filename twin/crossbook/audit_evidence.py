@@ -52,10 +52,12 @@ class DatabaseEvidence:
 @dataclass(slots=True, kw_only=True)
 class Evidence:
     """`journal` maps a partition to (n, bytes) in order of n; `history` maps (partition, first, last) to the inflated
-    lines of the object; `cache` holds what Redis had for the keys that were looked up."""
+    lines of the object; `cache` holds what Redis had for the keys that were looked up; `later_heads` is where the
+    journal ended after all the rest was read."""
 
     partitions: int
     journal: dict[int, list[tuple[int, bytes]]] = field(default_factory=dict)
+    later_heads: dict[int, int] = field(default_factory=dict)
     wallets: list[Wallet] = field(default_factory=list)
     intents: list[Intent] = field(default_factory=list)
     pending: dict[int, Pending] = field(default_factory=dict)

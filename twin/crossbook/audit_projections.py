@@ -230,6 +230,7 @@ def _line_differences(
 def check_caches(judgement: Judgement) -> CheckResult:
     """`orderbook:SYM` and `price:SYM` are what the engine would write now."""
     differences: list[Difference] = []
+    keys = 0
     symbols = [(symbol, engine) for engine in judgement.engines.values() for symbol in engine.instruments]
     for symbol, engine in symbols if not judgement.engine else ():
         instrument, seq = engine.instruments[symbol], engine.seq(symbol)
@@ -239,9 +240,10 @@ def check_caches(judgement: Judgement) -> CheckResult:
         if last is not None:
             price, quantity, at_ms = last
             due[price_key(symbol)] = price_message(instrument, seq, at_ms, price, quantity)
+        keys += len(due)
         for key, message in due.items():
             differences.extend(_cache_difference(judgement, symbol, key, message))
-    scope = f"{len(symbols)} books, {len(symbols)} prices"
+    scope = f"{len(symbols)} books, {keys - len(symbols)} prices" if keys else "not compared: there is no engine"
     return CheckResult(name="Redis: orderbook and price", scope=scope, differences=tuple(differences))
 
 

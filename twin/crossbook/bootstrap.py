@@ -23,6 +23,8 @@ SDK_CONFIG = Config(
 )
 ACTIVE_POLL_S = 0.05
 ACTIVE_TIMEOUT_S = 30.0
+ENDPOINT_NAMES = {"cognito-idp": "cognito_identity_provider"}
+"""Services that the SDK's variables call otherwise than its clients do."""
 CREATED_ALREADY = {
     "ResourceInUseException",
     "BucketAlreadyOwnedByYou",
@@ -69,11 +71,17 @@ async def open_cloud(environment: Mapping[str, str]) -> AsyncIterator[Cloud]:
         }
         clients = {
             field: await stack.enter_async_context(
-                session.client(service, endpoint_url=environment["AWS_ENDPOINT_URL"], config=SDK_CONFIG)
+                session.client(service, endpoint_url=endpoint(environment, service), config=SDK_CONFIG)
             )
             for field, service in names.items()
         }
         yield Cloud(**clients)
+
+
+def endpoint(environment: Mapping[str, str], service: str) -> str:
+    """Where these variables of the SDK say the service is: at an address of its own, or with all the others."""
+    variable = f"AWS_ENDPOINT_URL_{ENDPOINT_NAMES.get(service, service).upper()}"
+    return environment.get(variable, environment["AWS_ENDPOINT_URL"])
 
 
 async def create_resources(cloud: Cloud, topology: Topology) -> None:
@@ -82,7 +90,7 @@ async def create_resources(cloud: Cloud, topology: Topology) -> None:
         for queue in topology.queues:
             group.create_task(_create_queue(cloud, queue))
         for table in topology.tables:
-            group.create_task(_create_table(cloud, table))
+            group.create_task(create_table(cloud, table))
         for bucket in topology.buckets:
             group.create_task(_create_bucket(cloud, bucket))
         group.create_task(_create_stream(cloud, topology.executions))
@@ -127,7 +135,8 @@ async def _queue_url(cloud: Cloud, name: str, attributes: dict[str, str]) -> str
     return str(answer["QueueUrl"])
 
 
-async def _create_table(cloud: Cloud, spec: TableSpec) -> None:
+async def create_table(cloud: Cloud, spec: TableSpec) -> None:
+    """Create the table unless it is there, and wait until it can be used."""
     keys = [(spec.hash_key, "HASH")] + ([(spec.range_key, "RANGE")] if spec.range_key else [])
     with _created_already():
         await cloud.dynamodb.create_table(

@@ -1,4 +1,4 @@
-"""`crossbook`: what people do by hand with the embedded twin."""
+"""`crossbook`: what people do by hand with an exchange on their machine."""
 
 import asyncio
 import contextlib
@@ -13,6 +13,7 @@ from crossbook import control, tables
 from crossbook import watch as watching
 from crossbook.audit_command import audit_command
 from crossbook.bench_command import bench_command
+from crossbook.container_commands import bootstrap_command, seed_command
 from crossbook.errors import TwinError
 from crossbook.options import AWS_PORT, FANOUT_PORT, GATEWAY_PORT, TwinOptions
 from crossbook.replay import replay_command
@@ -90,9 +91,12 @@ def status(state_dir: StateDir = STATE_DIR) -> None:
 def watch(
     symbol: Annotated[str, typer.Argument(help="For example BTCUSDT.")],
     state_dir: StateDir = STATE_DIR,
+    websocket: Annotated[
+        str, typer.Option(envvar="CROSSBOOK_WEBSOCKET_URL", help="Of an exchange that no state directory knows.")
+    ] = "",
 ) -> None:
     """Print what the WebSocket sends about a symbol, a message a line, until Ctrl-C."""
-    url = control.running(StateDirectory(state_dir)).environment["CROSSBOOK_WEBSOCKET_URL"]
+    url = websocket or control.running(StateDirectory(state_dir)).environment["CROSSBOOK_WEBSOCKET_URL"]
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(
             watching.watch(
@@ -107,6 +111,8 @@ def watch(
 app.command("replay")(replay_command)
 app.command("audit")(audit_command)
 app.command("bench")(bench_command)
+app.command("bootstrap")(bootstrap_command)
+app.command("seed")(seed_command)
 
 
 def main() -> None:

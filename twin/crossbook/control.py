@@ -11,6 +11,7 @@ from crossbook.errors import NotRunningError, ProcessError, SetupError
 from crossbook.processes import Report, end_strays
 from crossbook.state import Running, RunningProcess, StateDirectory, is_alive
 
+GATEWAY_VARIABLE = "CROSSBOOK_GATEWAY_URL"
 STOP_TIMEOUT_S = 240.0
 POLL_S = 0.1
 STRAYS_PATIENCE_S = 60.0
@@ -32,6 +33,12 @@ def running(state: StateDirectory) -> Running:
     if found is None or not is_alive(found.supervisor):
         raise NotRunningError(f"no twin with the state directory {state.path} is running: `crossbook up` starts one")
     return found
+
+
+def exchange(state: StateDirectory) -> dict[str, str]:
+    """The variables that lead to an exchange: this process's own if they name one, as they do in a container beside
+    it, else those of the twin that runs with the directory. Raises NotRunningError."""
+    return dict(os.environ) if GATEWAY_VARIABLE in os.environ else running(state).environment
 
 
 async def probe(twin: Running) -> list[ProcessState]:

@@ -5,6 +5,7 @@ TwinError
 ├── AlreadyRunningError     a twin with this state directory runs
 ├── NotRunningError         no twin with this state directory runs
 ├── WorldMismatchError      the halves of the state do not belong together
+├── MixedWorldsError        the same, of an exchange in containers
 ├── ProcessError            a part did not start, or died for good
 ├── SetupError              something is missing, or not what it should be
 └── SeedError               the exchange did not take the demo data
@@ -46,6 +47,17 @@ class WorldMismatchError(TwinError):
             f"{finding}. An emulator that is killed loses its whole cloud, so the parts of this twin no longer belong "
             f"together and it does not start. `crossbook down --wipe --state-dir {state_directory}` forgets them; the "
             f"next `crossbook up` starts a new world.{besides}"
+        )
+
+
+class MixedWorldsError(TwinError):
+    """The volumes and the emulated cloud of the containers do not belong together; nothing was changed."""
+
+    def __init__(self, finding: str) -> None:
+        super().__init__(
+            f"{finding}. Parts of two worlds do not make one, so nothing was started and nothing was changed. "
+            "`docker compose down --volumes` forgets all of it, orders and money too; the next `docker compose up` "
+            "starts a new world."
         )
 
 

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -15,12 +16,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from crossbook import control
-from crossbook.api_client import Account, ApiClient, ApiError, ApiUnavailableError
+from crossbook.api_client import Account, ApiClient, ApiError
 from crossbook.demo import OPERATOR, PASSWORD
 from crossbook.errors import TwinError
 from crossbook.replay_agreement import compare_fills
 from crossbook.replay_driver import ReplayDriver, account_of
 from crossbook.replay_outcome import cancel_resting, look_up
+from crossbook.replay_patience import Patience
 from crossbook.replay_recording import (
     PRICE_DECIMALS,
     VOLUME_DECIMALS,
@@ -81,7 +83,7 @@ def replay_command(
     The operator's password is read from CROSSBOOK_OPERATOR_PASSWORD; without it, the twin's is used.
     """
     if gateway is None:
-        environment = control.running(StateDirectory(state_dir)).environment
+        environment = control.exchange(StateDirectory(state_dir))
         gateway = environment["CROSSBOOK_GATEWAY_URL"]
         fanout = fanout or environment.get("CROSSBOOK_WEBSOCKET_URL")
     options = ReplayOptions(
@@ -137,17 +139,18 @@ async def replay(
     """Make accounts, fund them, send everything, look all of it up. Raises ApiError and ReplayStalledError."""
     run_id = secrets.token_hex(4)
     async with ApiClient(options.gateway_url, connections_max=options.in_flight_max) as api:
-        was_book_empty = await _is_book_empty(api, options.symbol)
+        patience = Patience(options.patience_s)
+        was_book_empty = await patience.insist(partial(_is_book_empty, api, options.symbol))
         stage("making accounts")
-        accounts = await _make_accounts(api, options, run_id)
-        await _fund(api, options, recording, accounts, run_id)
+        accounts = await _make_accounts(api, options, patience, run_id)
+        await _fund(api, options, patience, recording, accounts, run_id)
         driver = ReplayDriver(
             accounts,
             symbol=options.symbol,
             run_id=run_id,
             in_flight_max=options.in_flight_max,
             speed=options.speed,
-            patience_s=options.patience_s,
+            patience=patience,
             advanced=advanced,
         )
         watch = TradeWatch(options.websocket_url, options.symbol) if options.websocket_url else None
@@ -168,6 +171,7 @@ async def replay(
     return make_report(
         recording=recording,
         tally=driver.tally,
+        patience=patience,
         outcome=outcome,
         agreement=compare_fills(recording, model, outcome.filled, frozenset(driver.refused)),
         watch=watch,
@@ -191,31 +195,33 @@ async def _start_watching(watch: TradeWatch | None) -> asyncio.Task[None] | None
 
 
 async def _is_book_empty(api: ApiClient, symbol: str) -> bool:
-    try:
-        book = await api.call("GET", f"/api/v1/orderbook/{symbol}")
-    except ApiUnavailableError:
-        return True  # no cache: nothing was ever in it, or Redis is away
+    book = await api.call("GET", f"/api/v1/orderbook/{symbol}")
     return not book["bids"] and not book["asks"]
 
 
-async def _make_accounts(api: ApiClient, options: ReplayOptions, run_id: str) -> list[Account]:
+async def _make_accounts(api: ApiClient, options: ReplayOptions, patience: Patience, run_id: str) -> list[Account]:
     """Users of this run alone, whose passwords are forgotten with it."""
     password = f"Replay-{secrets.token_urlsafe(18)}-1"
     accounts = []
     for number in range(options.account_count):
         username = f"replay-{run_id}-{number + 1:02d}"
-        await api.sign_up(username, password)
-        accounts.append(await api.log_in(username, password))
+        await patience.insist(partial(api.sign_up, username, password))
+        accounts.append(await patience.insist(partial(api.log_in, username, password)))
     return accounts
 
 
 async def _fund(
-    api: ApiClient, options: ReplayOptions, recording: Recording, accounts: Sequence[Account], run_id: str
+    api: ApiClient,
+    options: ReplayOptions,
+    patience: Patience,
+    recording: Recording,
+    accounts: Sequence[Account],
+    run_id: str,
 ) -> None:
     """Give each account all that its orders could ever hold at once, and wait until it shows."""
-    instrument = await api.instrument(options.symbol)
+    instrument = await patience.insist(partial(api.instrument, options.symbol))
     needs = funds_needed(recording, accounts)
-    operator = await api.log_in(options.operator, options.operator_password)
+    operator = await patience.insist(partial(api.log_in, options.operator, options.operator_password))
     assets = {
         Side.BUY: (instrument["quote"], PRICE_DECIMALS + VOLUME_DECIMALS),
         Side.SELL: (instrument["base"], VOLUME_DECIMALS),
@@ -223,12 +229,11 @@ async def _fund(
     for number, (account, side, units) in enumerate(needs):
         asset, decimals = assets[side]
         amount = units_text(units, decimals)
-        await operator.deposit(
-            user_id=account.user_id, asset=asset, amount=amount, transfer_id=f"replay-{run_id}-{number}"
-        )
+        deposit = partial(operator.deposit, user_id=account.user_id, asset=asset, amount=amount)
+        await patience.insist(partial(deposit, transfer_id=f"replay-{run_id}-{number}"))
     for account, side, units in needs:
         asset, decimals = assets[side]
-        await _wait_funded(account, asset, Decimal(units).scaleb(-decimals))
+        await _wait_funded(patience, account, asset, Decimal(units).scaleb(-decimals))
 
 
 def funds_needed(recording: Recording, accounts: Sequence[Account]) -> list[tuple[Account, Side, int]]:
@@ -243,10 +248,10 @@ def funds_needed(recording: Recording, accounts: Sequence[Account]) -> list[tupl
     return list(needs.values())
 
 
-async def _wait_funded(account: Account, asset: str, amount: Decimal) -> None:
+async def _wait_funded(patience: Patience, account: Account, asset: str, amount: Decimal) -> None:
     try:
         async with asyncio.timeout(FUNDS_TIMEOUT_S):
-            while (await account.available()).get(asset, Decimal(0)) < amount:
+            while (await patience.insist(account.available)).get(asset, Decimal(0)) < amount:
                 await asyncio.sleep(FUNDS_POLL_S)
     except TimeoutError:
         raise TwinError(f"the deposit of {account.username} did not show within {FUNDS_TIMEOUT_S:.0f} s") from None

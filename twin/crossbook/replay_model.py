@@ -34,7 +34,7 @@ class ReplayModel:
 
     def would_trade(self, side: Side, price: int) -> bool:
         """Whether an order of this side and limit would meet another at once."""
-        best = self._best(side.opposite)
+        best = self.best(side.opposite)
         return best is not None and crosses(side, price, best)
 
     def place(self, recorded_id: int, side: Side, price: int, volume: int) -> None:
@@ -42,7 +42,7 @@ class ReplayModel:
         order = ModelOrder(recorded_id=recorded_id, side=side, price=price, remaining=volume)
         self.orders[recorded_id] = order
         while order.remaining and self.would_trade(side, price):
-            best = self._best(side.opposite)
+            best = self.best(side.opposite)
             assert best is not None
             self._trade(order, next(iter(self._levels[side.opposite][best].values())))
         if order.remaining:
@@ -57,7 +57,8 @@ class ReplayModel:
         if order is not None and recorded_id in self._levels[order.side].get(order.price, {}):
             self._remove(order)
 
-    def _best(self, side: Side) -> int | None:
+    def best(self, side: Side) -> int | None:
+        """The best price at which an order of this side rests."""
         prices = self._prices[side]
         if not prices:
             return None

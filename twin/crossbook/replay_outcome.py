@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from crossbook.api_client import ApiProblemError
 from crossbook.replay_driver import PlacedOrder, ReplayDriver
+from crossbook.replay_patience import ReplayStalledError
 from crossbook.replay_recording import VOLUME_DECIMALS
 from exchange_core.money import to_units
 from exchange_core.orders import OrderStatus
@@ -80,7 +81,7 @@ async def cancel_resting(driver: ReplayDriver, outcome: Outcome) -> int:
     canceled = 0
     for order in (driver.placed[identifier] for identifier in outcome.resting):
         try:
-            await driver.insist(partial(order.account.cancel, order.order_id))
+            await driver.patience.insist(partial(order.account.cancel, order.order_id))
             canceled += 1
         except ApiProblemError:
             continue  # it ended meanwhile
@@ -89,15 +90,18 @@ async def cancel_resting(driver: ReplayDriver, outcome: Outcome) -> int:
 
 async def _ask(driver: ReplayDriver, identifiers: Iterable[int], outcome: Outcome) -> None:
     waiting = [driver.placed[identifier] for identifier in identifiers]
-    async with asyncio.TaskGroup() as askers:
-        for part in range(LOOKUPS_IN_FLIGHT):
-            askers.create_task(_ask_each(driver, waiting[part::LOOKUPS_IN_FLIGHT], outcome))
+    try:
+        async with asyncio.TaskGroup() as askers:
+            for part in range(LOOKUPS_IN_FLIGHT):
+                askers.create_task(_ask_each(driver, waiting[part::LOOKUPS_IN_FLIGHT], outcome))
+    except* ReplayStalledError as group:
+        raise group.exceptions[0] from None
 
 
 async def _ask_each(driver: ReplayDriver, orders: Sequence[PlacedOrder], outcome: Outcome) -> None:
     for order in orders:
         try:
-            found = await driver.insist(partial(order.account.order, order.order_id))
+            found = await driver.patience.insist(partial(order.account.order, order.order_id))
         except ApiProblemError as problem:
             outcome.missing[order.row.recorded_id] = f"{order.order_id} ({problem.code})"
             continue

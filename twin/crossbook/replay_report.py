@@ -11,6 +11,7 @@ from rich.table import Table
 from crossbook.replay_agreement import Agreement
 from crossbook.replay_driver import Tally
 from crossbook.replay_outcome import Outcome
+from crossbook.replay_patience import Patience
 from crossbook.replay_recording import VOLUME_DECIMALS, Recording
 from crossbook.replay_trades import TradeWatch
 from exchange_core.money import units_text
@@ -74,6 +75,7 @@ def make_report(
     *,
     recording: Recording,
     tally: Tally,
+    patience: Patience,
     outcome: Outcome,
     agreement: Agreement,
     watch: TradeWatch | None,
@@ -94,9 +96,9 @@ def make_report(
         cancels=tally.cancel_count,
         refused_cancels=dict(tally.refused_cancels),
         skipped=asdict(tally.skipped),
-        retries=dict(tally.retries),
-        retried_calls=tally.retried_calls,
-        longest_outage_s=tally.longest_outage_s,
+        retries=dict(patience.retries),
+        retried_calls=patience.retried_calls,
+        longest_outage_s=patience.longest_outage_s,
         orders_per_s=accepted / elapsed_s,
         commands_per_s=(tally.place_count + tally.cancel_count) / elapsed_s,
         accept_p50_ms=1000 * percentile(tally.place_latencies_s, 0.50),

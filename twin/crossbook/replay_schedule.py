@@ -3,10 +3,10 @@
 `created` becomes a place, `deleted` with volume left a cancel; nothing else is sent. Submissions start in the recorded
 order, many at a time, under rules that make the outcome that of the recorded order, one by one:
 
-1. an order that would trade on entry goes alone: after everything before it was answered, before anything after it;
-2. a place waits for an unanswered place of the same side and price (they queue in time), and for unanswered cancels of
-   orders that it would otherwise have met;
-3. a cancel waits for its own order's answer.
+1. a place waits for unanswered places and cancels of the other side that its limit crosses: it might meet them;
+2. a place waits for unanswered places of its own side at its price, where they queue in time, and for those that trade
+   on entry with a price that it would meet as well: both want the same orders;
+3. a cancel waits for its own order's answer, and for unanswered places whose limit crosses it: they might meet it.
 
 Any two others commute: whichever arrives first, the book is the same. An answer means that the command is in the
 queue; while the queue is down the exchange answers earlier and sends later, and then order may be lost: the report
@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 
 from crossbook.replay_model import ReplayModel, crosses
 from crossbook.replay_recording import Action, Recording, Row
-from exchange_core.orders import Side
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,51 +74,49 @@ def _step(placed: Row, row: Row, *, is_cancel: bool) -> Step:
 Answered = asyncio.Future[None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Flight:
+    """A step that is not answered yet. `meets` is the best price it trades at on entry, None if it rests."""
+
+    step: Step
+    meets: int | None
+
+
 @dataclass(slots=True)
 class Schedule:
     """Says what each step must wait for. Bounded by what is in flight: an answered step is forgotten."""
 
     model: ReplayModel = field(default_factory=ReplayModel)
-    _barrier: Answered | None = None
-    _in_flight: dict[Answered, Step] = field(default_factory=dict)
-    _placing: dict[int, Answered] = field(default_factory=dict)
+    _in_flight: dict[Answered, _Flight] = field(default_factory=dict)
 
     def admit(self, step: Step, answered: Answered) -> list[Answered]:
         """Add the step, in recorded order, and return what it must wait for. Complete `answered` when it was."""
         row = step.row
+        is_taker = not step.is_cancel and self.model.would_trade(row.side, row.price)
+        flight = _Flight(step=step, meets=self.model.best(row.side.opposite) if is_taker else None)
+        waits = [other for other, earlier in self._in_flight.items() if _conflicts(flight, earlier)]
         if step.is_cancel:
-            waits = self._waits(self._placing.get(row.recorded_id))
             self.model.cancel(row.recorded_id)
-        elif self.model.would_trade(row.side, row.price):
-            waits = list(self._in_flight)
-            self._barrier = answered
-            self.model.place(row.recorded_id, row.side, row.price, row.volume)
         else:
-            waits = self._waits(*self._conflicting(row.side, row.price))
             self.model.place(row.recorded_id, row.side, row.price, row.volume)
-        if not step.is_cancel:
-            self._placing[row.recorded_id] = answered
-        self._in_flight[answered] = step
-        answered.add_done_callback(self._forget)
+        self._in_flight[answered] = flight
+        answered.add_done_callback(self._in_flight.pop)
         return waits
 
-    def _waits(self, *others: Answered | None) -> list[Answered]:
-        return [other for other in (self._barrier, *others) if other is not None and not other.done()]
 
-    def _conflicting(self, side: Side, price: int) -> list[Answered]:
-        return [
-            answered
-            for answered, step in self._in_flight.items()
-            if (
-                step.row.side is not side and crosses(side, price, step.row.price)
-                if step.is_cancel
-                else step.row.side is side and step.row.price == price
-            )
-        ]
-
-    def _forget(self, answered: Answered) -> None:
-        step = self._in_flight.pop(answered)
-        if self._barrier is answered:
-            self._barrier = None
-        if not step.is_cancel:
-            self._placing.pop(step.row.recorded_id, None)
+def _conflicts(flight: _Flight, earlier: _Flight) -> bool:
+    """Whether it matters which of the two arrives first."""
+    row, other = flight.step.row, earlier.step.row
+    if flight.step.is_cancel or earlier.step.is_cancel:
+        if row.recorded_id == other.recorded_id:
+            return True
+        if flight.step.is_cancel and earlier.step.is_cancel:
+            return False
+        return row.side is not other.side and crosses(row.side, row.price, other.price)
+    if row.side is not other.side:
+        return crosses(row.side, row.price, other.price)
+    return (
+        row.price == other.price
+        or (earlier.meets is not None and crosses(row.side, row.price, earlier.meets))
+        or (flight.meets is not None and crosses(row.side, other.price, flight.meets))
+    )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from crossbook.aws_server import REGION
-from crossbook.bootstrap import UserPool
+from crossbook.bootstrap import UserPool, endpoint
 from exchange_core.topology import Topology
 
 
@@ -21,13 +21,18 @@ class Site:
     user_pool: UserPool | None = None
 
     @property
-    def exchange_environment(self) -> dict[str, str]:
-        """The variables that every service needs."""
-        return self.aws | {
+    def names_environment(self) -> dict[str, str]:
+        """What this exchange's own things are called."""
+        return {
             "CROSSBOOK_PREFIX": self.topology.prefix,
             "CROSSBOOK_PARTITIONS": str(self.topology.partitions),
             "REDIS_URL": self.redis_url,
         }
+
+    @property
+    def exchange_environment(self) -> dict[str, str]:
+        """The variables that every service needs."""
+        return self.aws | self.names_environment
 
     @property
     def database_environment(self) -> dict[str, str]:
@@ -44,7 +49,7 @@ class Site:
             "COGNITO_USER_POOL_ID": pool_id,
             "COGNITO_CLIENT_ID": self.user_pool.client_id,
             "COGNITO_ISSUER": f"https://cognito-idp.{REGION}.amazonaws.com/{pool_id}",
-            "COGNITO_JWKS_URL": f"{self.aws['AWS_ENDPOINT_URL']}/{pool_id}/.well-known/jwks.json",
+            "COGNITO_JWKS_URL": f"{endpoint(self.aws, 'cognito-idp')}/{pool_id}/.well-known/jwks.json",
             "COGNITO_AUTO_CONFIRM": "1",
         }
 

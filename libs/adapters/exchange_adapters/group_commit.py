@@ -23,7 +23,8 @@ class GroupCommit(Generic[Item, Result]):
     `write` gets at most `max_items` items whose sizes add up to at most `max_size` (a larger single item goes
     alone), and returns one result an item, in order; an Exception among the results is raised to that item's
     submitter, and one raised by `write` to all of its group. Lifecycle: `async with`; leaving it writes what waits,
-    then ends. At most `max_waiting` items wait; more raise QueueFullError.
+    then ends; being cancelled while leaving gives up, and cancels what waits. At most `max_waiting` items wait; more
+    raise QueueFullError.
     """
 
     def __init__(
@@ -75,13 +76,17 @@ class GroupCommit(Generic[Item, Result]):
         return future
 
     async def _run(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._waiting:
-                await self._write_group(self._next_group())
-            if self._is_closing:
-                return
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._waiting:
+                    await self._write_group(self._next_group())
+                if self._is_closing:
+                    return
+        finally:
+            for _, _, future in self._waiting:
+                future.cancel()
 
     def _next_group(self) -> list[tuple[Item, int, asyncio.Future[Result]]]:
         group = [self._waiting.popleft()]
@@ -95,6 +100,10 @@ class GroupCommit(Generic[Item, Result]):
         try:
             results = await self._write([item for item, _, _ in group])
             assert len(results) == len(group), "one result an item"
+        except asyncio.CancelledError:
+            for _, _, future in group:
+                future.cancel()
+            raise
         except Exception as error:  # every submitter must hear of it
             for _, _, future in group:
                 if not future.done():

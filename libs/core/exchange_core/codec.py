@@ -155,6 +155,8 @@ def decode_slot(data: bytes) -> Slot:
             writer=message["w"],
             events=tuple([next(rows[letter]) for letter in letters]),
         )
+    except DecodeError:
+        raise
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, StopIteration) as error:
         raise DecodeError("a slot with missing or foreign parts") from error
 
@@ -181,7 +183,7 @@ def _to_column(values: list[Any]) -> Any:
     if kinds == {int}:
         if -_MAX_GROWING <= min(values) and max(values) <= _MAX_GROWING:
             differences = [*map(sub, values, [0, *values])]
-            if sum(map(int.bit_length, differences)) < sum(map(int.bit_length, values)):
+            if len(orjson.dumps(differences)) < len(orjson.dumps(values)):
                 return {"+": differences}
         return values
     distinct = dict.fromkeys(values)

@@ -25,7 +25,7 @@ class OrderAccepted(OrderTerms):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRejected(OrderTerms):
-    """The order never was in; its whole `hold` is released."""
+    """The order never was in; its whole `hold` is released. `seq` is 0 if its symbol is not listed."""
 
     seq: int
     reason: Reason

@@ -42,9 +42,14 @@ class CommandMemory:
         self.owners[command_id] = owner
         self._ids.append(command_id)
 
+    def remember_all(self, command_ids: Sequence[int], owners: Sequence[str]) -> None:
+        """Take over a group from a snapshot, as of the present time."""
+        self.owners.update(zip(command_ids, owners, strict=True))
+        self._ids.extend(command_ids)
+
     def __iter__(self) -> Iterator[tuple[int, Sequence[int], Sequence[str]]]:
         """(journal time, ids in ascending order, their owners), oldest first: the same whoever built it."""
         for at_ms, ids in self._groups:
             if ids:
                 ordered = sorted(ids)
-                yield at_ms, ordered, [self.owners[command_id] for command_id in ordered]
+                yield at_ms, ordered, [*map(self.owners.__getitem__, ordered)]

@@ -9,6 +9,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import accumulate
+from operator import sub
 from typing import Any, Final
 
 import orjson
@@ -76,7 +77,10 @@ def _partition_to_plain(state: PartitionState) -> dict[str, Any]:
         "at_ms": state.at_ms,
         "cash_seq": state.cash_seq,
         "symbols": [_symbol_to_plain(state.symbols[symbol]) for symbol in sorted(state.symbols)],
-        "memory": [{"at_ms": at_ms, "ids": _differences(ids), "owners": owners} for at_ms, ids, owners in state.memory],
+        "memory": [
+            {"at_ms": at_ms, "ids": [*map(sub, ids, [0, *ids])], "owners": owners}
+            for at_ms, ids, owners in state.memory
+        ],
     }
 
 
@@ -84,8 +88,7 @@ def _partition_from_plain(plain: dict[str, Any], new_book: Callable[[int], Order
     state = PartitionState(plain["partition"], new_book)
     for group in plain["memory"]:
         state.move_to(group["at_ms"])
-        for command_id, owner in zip(accumulate(group["ids"]), group["owners"], strict=True):
-            state.memory.remember(command_id, owner)
+        state.memory.remember_all([*accumulate(group["ids"])], group["owners"])
     state.move_to(plain["at_ms"])
     state.cash_seq = plain["cash_seq"]
     for values in plain["symbols"]:
@@ -170,11 +173,3 @@ def _order_from_plain(state: SymbolState, values: dict[str, Any]) -> OpenOrder:
     order = OpenOrder(terms, values["seq"], state.lot_units)
     order.filled = values["filled"]
     return order
-
-
-def _differences(ascending: Iterable[int]) -> list[int]:
-    previous, differences = 0, []
-    for value in ascending:
-        differences.append(value - previous)
-        previous = value
-    return differences

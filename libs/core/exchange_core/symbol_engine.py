@@ -8,7 +8,14 @@ from dataclasses import replace
 from typing import Final
 
 from exchange_core.checks import order_fault
-from exchange_core.commands import CancelAllOrders, CancelOrder, PlaceOrder, SetCancelTimer, SetSymbolStatus
+from exchange_core.commands import (
+    CancelAllOrders,
+    CancelOrder,
+    PlaceOrder,
+    SetCancelTimer,
+    SetSymbolStatus,
+    SymbolCommand,
+)
 from exchange_core.construct import extending, positional
 from exchange_core.events import (
     CancelTimerSet,
@@ -93,30 +100,12 @@ class SymbolEngine:
             return
         is_closed = order is None and state.memory.owners.get(command.order_id) == command.user_id
         reason = Reason.ORDER_CLOSED if is_closed else Reason.ORDER_NOT_FOUND
-        self.events.append(
-            CommandRefused(
-                seq=self.next_seq(),
-                symbol=state.symbol,
-                cause=command.command_id,
-                user_id=command.user_id,
-                order_id=command.order_id,
-                reason=reason,
-            )
-        )
+        self._refuse(command, command.order_id, reason)
 
     def cancel_all(self, command: CancelAllOrders) -> None:
         """End all of the caller's orders, oldest first; a refusal when there are none, so that the command is known."""
         if not self._cancel_orders_of(command.user_id, Reason.USER_CANCELED, command.command_id):
-            self.events.append(
-                CommandRefused(
-                    seq=self.next_seq(),
-                    symbol=self.state.symbol,
-                    cause=command.command_id,
-                    user_id=command.user_id,
-                    order_id=0,
-                    reason=Reason.ORDER_NOT_FOUND,
-                )
-            )
+            self._refuse(command, 0, Reason.ORDER_NOT_FOUND)
 
     def set_timer(self, command: SetCancelTimer) -> None:
         """Arm, renew or disarm the caller's cancel timer; one that is over already goes off at once."""
@@ -306,6 +295,17 @@ class SymbolEngine:
             )
         )
         state.close(order)
+
+    def _refuse(self, command: SymbolCommand, order_id: int, reason: Reason) -> None:
+        refusal = CommandRefused(
+            seq=self.next_seq(),
+            symbol=self.state.symbol,
+            cause=command.command_id,
+            user_id=command.user_id,
+            order_id=order_id,
+            reason=reason,
+        )
+        self.events.append(refusal)
 
     def _cancel_orders_of(self, user_id: str, reason: Reason, cause: int) -> bool:
         orders = sorted(self.state.by_user.get(user_id, {}).values(), key=lambda order: order.seq)

@@ -17,7 +17,8 @@ ORDER_MAX_AGE_MS: Final = 120 * 1000
 """An order that reaches the matcher later than this after it was entered expires at once, reason `too_late`."""
 HEARTBEAT_MS: Final = 15 * 1000
 """A partition with nothing to do journals an empty slot this often, so that its lag can be told from its idleness."""
-COMMAND_VISIBILITY_S: Final = 30
+COMMAND_VISIBILITY_S: Final = 10
+"""How long a matcher that was killed blocks the symbols it had messages of. A slow one is merely repeated."""
 COMMAND_MAX_RECEIVES: Final = 25
 """Times the visibility this must stay below the retention, or a poison message is gone before its alarm rings."""
 INTENT_TTL_S: Final = 7 * 24 * 3600

@@ -23,6 +23,7 @@ from exchange_fanout.presence import Presence
 from exchange_fanout.sockets import Limits, Sockets
 
 FAREWELL_S = 2.0
+CANCEL_AGAIN_S = 0.2
 PROBE_KEY = "fanout:probe"
 """Never set: only whether Redis answers is asked."""
 
@@ -64,11 +65,19 @@ async def run(config: Config, ports: Ports, stopping: asyncio.Event) -> None:
             await stopping.wait()
             readiness.set("http", False)
         await runner.cleanup()
-        for task in reversed(running):
-            task.cancel()
+        await _end(running)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(FAREWELL_S):
             await presence.write()
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel until they end: before Python 3.12, `asyncio.wait_for` (which the Redis client uses) may swallow one."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
 
 
 async def _probe(cache: MarketCache, readiness: Readiness, interval_s: float) -> None:

@@ -110,7 +110,7 @@ class Sockets:
             try:
                 if message.type is not WSMsgType.TEXT:
                     raise RequestError(ErrorCode.BINARY_UNSUPPORTED, "send text")
-                if len(message.data) > self._limits.message_bytes_max:
+                if len(message.data.encode()) > self._limits.message_bytes_max:
                     raise RequestError(
                         ErrorCode.MESSAGE_TOO_LARGE, f"send at most {self._limits.message_bytes_max} bytes"
                     )

@@ -1,6 +1,8 @@
 """How a partition comes to life, after a deploy and after kill -9 alike: snapshot, journal, stream."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -42,17 +44,20 @@ async def recover(
     log = structlog.get_logger().bind(partition=partition)
     engine, base = await _newest_snapshot(partition, snapshots, outage)
     head: Slot | None = None
-    async for slot, _ in _slots(partition, journal, max(base - 1, 0), outage):
-        if slot.n > base:
-            engine.apply_slot(slot)
-        head = slot
+    async with aclosing(_slots(partition, journal, max(base - 1, 0), outage)) as slots:
+        async for slot, _ in slots:
+            if slot.n > base:
+                engine.apply_slot(slot)
+                await asyncio.sleep(0)  # a long journal must not keep the other partitions and the leases waiting
+            head = slot
     if head is None:
         if base:
             raise Fatal(f"partition {partition} has a snapshot of slot {base} and no journal")
         log.info("partition_is_new")
         return Recovered(engine=engine, n=0, at_ms=0, snapshot_n=0)
-    async for _, data in _slots(partition, journal, head.fed_through, outage):
-        await commit.feed(data)
+    async with aclosing(_slots(partition, journal, head.fed_through, outage)) as unfed:
+        async for _, data in unfed:
+            await commit.feed(data)
     log.info("partition_recovered", slot=head.n, snapshot_slot=base, fed_again=head.n - head.fed_through)
     return Recovered(engine=engine, n=head.n, at_ms=head.at_ms, snapshot_n=base)
 
@@ -80,7 +85,7 @@ async def _newest_snapshot(partition: int, snapshots: SnapshotStore, outage: Out
 
 async def _slots(
     partition: int, journal: JournalReader, after: int, outage: Outage
-) -> AsyncIterator[tuple[Slot, bytes]]:
+) -> AsyncGenerator[tuple[Slot, bytes], None]:
     """All slots behind `after`, each checked to be the next."""
     while True:
         page = await persist(partial(journal.read, partition, after, PAGE_SLOTS), outage)

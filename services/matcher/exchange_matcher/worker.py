@@ -5,7 +5,8 @@ the batch's messages are carried into the recovered partition, where what was jo
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain
@@ -13,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from exchange_core.events import CommandRefused, Event
+from exchange_core.events import CommandRefused, Event, OrderAccepted, OrderRejected
 from exchange_core.orders import Reason
 from exchange_core.ports import (
     Clock,
@@ -71,9 +72,13 @@ class WorkerSettings:
 
 @dataclass(slots=True, kw_only=True)
 class Batch:
-    """What one round brought: events by command, and what to acknowledge when they are journaled and fed."""
+    """What one round brought: events by command, and what to acknowledge when they are journaled and fed.
+
+    `oldest_ms` is when the oldest of its messages was sent.
+    """
 
     at_ms: int
+    oldest_ms: int
     units: list[Unit] = field(default_factory=list)
     receipts: list[str] = field(default_factory=list)
     command_count: int = 0
@@ -242,14 +247,14 @@ class _Rounds:
         if batch.units or batch.receipts:
             self._note(batch, slots)
 
-    def _execute(self, deliveries: Iterable[Delivery]) -> Batch:
+    def _execute(self, deliveries: Sequence[Delivery]) -> Batch:
         """Run everything through the engine, without an await. Time never goes back, whatever the clock does.
 
         A message older than the queue's retention is dropped: an emulator may keep it longer than the memory of done
         orders lasts, and the sweeper sends again what still matters. Age is told in journal time, as that memory is.
         """
         at_ms = self._now_ms = max(self._ports.clock.now_ms(), self._now_ms)
-        batch = Batch(at_ms=at_ms)
+        batch = Batch(at_ms=at_ms, oldest_ms=min((one.sent_at_ms for one in deliveries), default=at_ms))
         batch.add(self._engine.begin_slot(at_ms))
         assert self._engine.at_ms == at_ms, "the slot is written at the time at which its events happened"
         for delivery in deliveries:
@@ -289,19 +294,35 @@ class _Rounds:
                 await asyncio.sleep(_DELETE_PAUSE_S * 2**attempt)
 
     def _note(self, batch: Batch, slots: Sequence[EncodedSlot]) -> None:
-        events = list(chain.from_iterable(batch.units))
-        for event in events:
-            if isinstance(event, CommandRefused) and event.reason is Reason.UNDECODABLE:
-                self._log.error("message_undecodable", symbol=event.symbol, seq=event.seq, digest=event.detail)
         if batch.stale_count:
             self._log.error("messages_too_old", count=batch.stale_count)
+        last_seq: dict[str, int] = {}
+        for encoded in slots:
+            for event in encoded.slot.events:
+                last_seq[event.symbol] = event.seq
+                self._note_event(event, encoded.slot.n)
         self._log.debug(
             "batch_done",
             slot=self.n,
             slots=len(slots),
             size_bytes=sum(len(encoded.data) for encoded in slots),
             messages=len(batch.receipts),
+            age_ms=batch.at_ms - batch.oldest_ms,
             commands=batch.command_count,
-            events=len(events),
-            seq={event.symbol: event.seq for event in events},
+            events=sum(len(encoded.slot.events) for encoded in slots),
+            seq=last_seq,
         )
+
+    def _note_event(self, event: Event, n: int) -> None:
+        match event:
+            case OrderAccepted() | OrderRejected() if self._log.is_enabled_for(logging.DEBUG):
+                self._log.debug(
+                    "order_journaled",
+                    order_id=event.order_id,
+                    symbol=event.symbol,
+                    seq=event.seq,
+                    slot=n,
+                    trace_id=event.trace_id,
+                )
+            case CommandRefused(reason=Reason.UNDECODABLE):
+                self._log.error("message_undecodable", symbol=event.symbol, seq=event.seq, slot=n, digest=event.detail)

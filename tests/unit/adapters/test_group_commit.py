@@ -129,3 +129,27 @@ async def test_nothing_is_submitted_after_it_was_left() -> None:
         pass
     with pytest.raises(AssertionError):
         commit.submit("late")
+
+
+async def test_giving_up_on_leaving_cancels_what_waits_instead_of_leaving_it_for_ever() -> None:
+    entered = asyncio.Event()
+
+    async def write(_: Sequence[int]) -> Sequence[int]:
+        entered.set()
+        await asyncio.Event().wait()
+        raise AssertionError("never gets here")
+
+    futures: list[asyncio.Future[int]] = []
+
+    async def work() -> None:
+        async with GroupCommit(write, max_items=1, max_size=10, max_waiting=10, size_of=lambda _: 1) as commits:
+            futures.extend(commits.submit(item) for item in range(3))
+            await entered.wait()
+
+    task = asyncio.create_task(work())
+    await entered.wait()
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert all(future.cancelled() for future in futures)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from exchange_core.engine import DUE_EVENTS_MAX
 from exchange_core.events import OrderAccepted, OrderDone, TradeExecuted
 from exchange_core.orders import OrderStatus, Reason, TimeInForce
 from tests.unit.core.room import BUY, SELL, START_MS, SYMBOL, Room, endings, trades
@@ -161,3 +162,14 @@ def test_all_orders_due_expire_in_the_order_of_their_dates() -> None:
     ]
     expired = [order_id for order_id, _, _ in endings(room.pass_time(1_000))]
     assert expired == [ids[1], ids[2], ids[0]]
+
+
+def test_more_expiries_than_a_slot_takes_are_left_for_the_next() -> None:
+    room = Room(max_open_orders=5_000)
+    count = DUE_EVENTS_MAX + 3
+    for _ in range(count):
+        room.place("ann", BUY, 1, 100, time_in_force=TimeInForce.GTD, expires_at_ms=START_MS + 10)
+    assert len(room.pass_time(10)) == DUE_EVENTS_MAX
+    assert room.engine.next_due_ms() == START_MS + 10
+    assert len(room.pass_time(0)) == 3
+    assert room.engine.next_due_ms() is None and room.bids() == []

@@ -40,8 +40,8 @@ class Fanout:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    async def connect(self, **options: Any) -> aiohttp.ClientWebSocketResponse:
-        return await self.session.ws_connect(f"{self.url}/ws", **options)
+    async def connect(self) -> aiohttp.ClientWebSocketResponse:
+        return await self.session.ws_connect(f"{self.url}/ws")
 
     async def publish(self, symbol: str, message: bytes) -> None:
         await self.redis.publish({}, [(trades_channel(symbol), message)])

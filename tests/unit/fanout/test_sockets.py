@@ -8,7 +8,7 @@ import pytest
 from exchange_core.topology import subscribers_key
 from exchange_fanout.frames import CloseCode
 from tests.eventually import eventually
-from tests.unit.fanout.support import PATIENCE_S, running_fanout, subscribe
+from tests.unit.fanout.support import PATIENCE_S, Fanout, running_fanout, subscribe
 
 TRADE = (
     b'{"event":"trade","symbol":"BTCUSDT","price":50000,"quantity":0.5,"timestamp":"2026-02-17T10:00:00Z","seq":7,'
@@ -113,8 +113,8 @@ async def test_clients_stay_while_redis_is_away_and_see_the_gap_by_seq() -> None
         await eventually(lambda: _has_status(fanout, 200))
 
 
-async def _has_status(fanout: object, status: int) -> bool:
-    return await fanout.status("/readyz") == status  # type: ignore[attr-defined]
+async def _has_status(fanout: Fanout, status: int) -> bool:
+    return await fanout.status("/readyz") == status
 
 
 async def test_a_lost_subscriber_set_is_filled_again() -> None:

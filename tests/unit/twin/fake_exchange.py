@@ -47,8 +47,8 @@ class FakeExchange:
             fault = self.fault(request)
             if fault == "before":
                 return _problem(503, "service_unavailable")
-            response: web.Response = await handler(request)
             await asyncio.sleep(self.delay_s())
+            response: web.Response = await handler(request)
             if fault == "after" and request.transport is not None:
                 request.transport.abort()
             return response

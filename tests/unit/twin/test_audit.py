@@ -88,6 +88,11 @@ def lost_slot(evidence: Evidence) -> tuple[int, int]:
     return 0, 21
 
 
+def lost_tail(evidence: Evidence) -> tuple[int, int]:
+    n, _ = evidence.journal[0].pop()
+    return 0, n
+
+
 def broken_slot(evidence: Evidence) -> tuple[int, int]:
     n, data = evidence.journal[0][30]
     evidence.journal[0][30] = (n, data[:-9])
@@ -300,6 +305,7 @@ def price_changed(evidence: Evidence) -> None:
 
 TAMPERINGS: list[tuple[Tamper, str]] = [
     (lost_slot, "journal: slots gapless and readable"),
+    (lost_tail, "journal: slots gapless and readable"),
     (broken_slot, "journal: slots gapless and readable"),
     (slot_back_in_time, "journal: slots gapless and readable"),
     (skipped_seq, "journal: seq and trade ids gapless"),

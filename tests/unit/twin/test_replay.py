@@ -10,11 +10,11 @@ from rich.console import Console
 
 from crossbook.replay import ReplayOptions, replay
 from crossbook.replay_agreement import Difference
-from crossbook.replay_driver import ReplayStalledError
 from crossbook.replay_model import ReplayModel
+from crossbook.replay_patience import ReplayStalledError
 from crossbook.replay_recording import Recording, read_recording
 from crossbook.replay_report import DESIGN_ACCEPT_MS, percentile, tables
-from crossbook.replay_schedule import Schedule, Skipped, Step, steps
+from crossbook.replay_schedule import Schedule, Skipped, steps
 from tests.unit.twin.fake_exchange import FakeExchange, recording_lines, serving
 
 
@@ -62,11 +62,11 @@ def fed_in_order(recording: Recording) -> ReplayModel:
     return model
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(6))
 async def test_whatever_the_exchange_delays_the_book_is_that_of_the_recorded_order(tmp_path: Path, seed: int) -> None:
     recording = read(tmp_path, *random_flow(seed, 300))
     chance = random.Random(seed)
-    exchange = FakeExchange(delay_s=lambda: chance.choice((0.0, 0.0, 0.002, 0.004)))
+    exchange = FakeExchange(delay_s=lambda: chance.choice((0.0, 0.0, 0.002, 0.01)))
     async with serving(exchange) as url:
         report = await replay(recording, options(url))
     expected = fed_in_order(recording)
@@ -92,9 +92,10 @@ async def test_broken_calls_are_repeated_and_nothing_is_entered_twice(tmp_path: 
     assert report.is_clean
 
 
-async def test_an_exchange_that_answers_nothing_is_given_up_in_words(tmp_path: Path) -> None:
-    recording = read(tmp_path, "1 created bid 235.00 100", "2 created bid 235.00 100")
-    exchange = FakeExchange(fault=lambda _: "before")
+@pytest.mark.parametrize("method", ["POST", "GET"])
+async def test_an_exchange_that_answers_nothing_is_given_up_in_words(tmp_path: Path, method: str) -> None:
+    recording = read(tmp_path, *random_flow(1, 60))
+    exchange = FakeExchange(fault=lambda request: "before" if request.method == method else None)
     async with serving(exchange) as url:
         with pytest.raises(ReplayStalledError, match="service_unavailable"):
             await replay(recording, options(url, patience_s=0.2))
@@ -172,21 +173,39 @@ def test_rows_for_which_nothing_is_sent_are_counted(tmp_path: Path) -> None:
     assert skipped == Skipped(changed=1, filled=1, older=1, repeated=1)
 
 
-async def test_an_order_that_would_trade_waits_for_all_and_holds_up_all(tmp_path: Path) -> None:
-    recording = read(
-        tmp_path,
-        "1 created bid 235.00 100",
-        "2 created bid 234.00 100",
-        "3 created ask 235.00 10",
-        "4 created bid 233.00 10",
-    )
+@pytest.mark.parametrize(
+    ("earlier", "later", "waits"),
+    [
+        ("1 created bid 235.00 10", "2 created bid 234.00 10", False),
+        ("1 created bid 235.00 10", "2 created bid 235.00 10", True),
+        ("1 created bid 235.00 10", "2 created ask 236.00 10", False),
+        ("1 created bid 235.00 10", "2 created ask 235.00 10", True),
+        ("1 created bid 236.50 10", "2 created bid 236.00 10", True),
+        ("1 created bid 236.50 10", "2 created bid 235.90 10", False),
+        ("1 created bid 236.50 10", "2 created ask 236.60 10", False),
+        ("9 deleted ask 236.00 50", "2 created bid 235.00 10", False),
+        ("9 deleted ask 236.00 50", "2 created bid 236.00 10", True),
+        ("9 deleted ask 236.00 50", "2 created ask 236.00 10", False),
+        ("9 deleted ask 236.00 50", "8 deleted bid 234.50 50", False),
+        ("1 created bid 236.00 10", "9 deleted ask 236.00 50", True),
+        ("1 created bid 235.00 10", "9 deleted ask 236.00 50", False),
+        ("1 created bid 235.00 10", "1 deleted bid 235.00 10", True),
+    ],
+)
+async def test_a_step_waits_for_those_that_it_could_meet_and_for_no_others(
+    tmp_path: Path, earlier: str, later: str, waits: bool
+) -> None:
+    """GIVEN an ask (9) at 236.00 and a bid (8) at 234.50 that rest."""
+    recording = read(tmp_path, "9 created ask 236.00 50", "8 created bid 234.50 50", earlier, later)
     schedule, loop = Schedule(), asyncio.get_running_loop()
-    admitted: list[tuple[Step, list[asyncio.Future[None]], asyncio.Future[None]]] = []
+    last: list[asyncio.Future[None]] = []
     for step in steps(recording, Skipped()):
         answered: asyncio.Future[None] = loop.create_future()
-        admitted.append((step, schedule.admit(step, answered), answered))
-    futures = [answered for _, _, answered in admitted]
-    assert [waits for _, waits, _ in admitted] == [[], [], futures[:2], [futures[2]]]
+        last = schedule.admit(step, answered)
+        if step.number < 2:
+            answered.set_result(None)
+            await asyncio.sleep(0)
+    assert bool(last) is waits
 
 
 def test_percentiles_are_taken_from_the_values_themselves() -> None:

@@ -1,4 +1,4 @@
-"""Orders, trades, fills, ledger, instruments, positions, shard checkpoints, and the twin's world id.
+"""Orders, trades, fills, ledger, instruments, positions, shard checkpoints.
 
 Rules of these tables:
 
@@ -70,7 +70,7 @@ TABLES = (
         reason text,
         partition integer NOT NULL,
         slot bigint NOT NULL CHECK (slot > 0),
-        seq bigint NOT NULL CHECK (seq > 0),
+        seq bigint NOT NULL CHECK (seq >= 0),
         created_at_ms bigint NOT NULL,
         updated_at_ms bigint NOT NULL,
         CONSTRAINT orders_terms_are_sound CHECK (
@@ -129,13 +129,12 @@ TABLES = (
         to_account text COLLATE "C" NOT NULL,
         to_pocket text NOT NULL CHECK (to_pocket IN ('available', 'held')),
         symbol text COLLATE "C" NOT NULL,
-        seq bigint NOT NULL CHECK (seq > 0),
+        seq bigint NOT NULL CHECK (seq >= 0),
         at_ms bigint NOT NULL,
         PRIMARY KEY (partition, slot, line),
         CHECK (from_account <> to_account OR from_pocket <> to_pocket)
     )
     """,
-    'CREATE TABLE world (id text COLLATE "C" PRIMARY KEY)',
 )
 
 INDEXES = (
@@ -156,7 +155,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     for table in (
-        "world",
         "ledger",
         "fills",
         "trades",
