@@ -32,6 +32,7 @@ def main(
     """Measure the core against bourse, and a private exchange against a bare server, in one run."""
     console = make_console()
     started_s = time.monotonic()
+    machine = _machine()
     flows = {"synthetic": synthetic_flow()}
     if recording is not None:
         flows["recorded"] = recorded_flow(recording)
@@ -43,9 +44,9 @@ def main(
         exchange = _run_exchange(console, rate or [100.0, 500.0], seconds)
         console.print(load_table(exchange.loads), probe_table(exchange.probes), cost_table(exchange.costs))
         console.print(calls_table(exchange.costs))
-    console.print(f"{_machine()}; {time.monotonic() - started_s:.0f} s in all")
+    console.print(f"{machine}; {time.monotonic() - started_s:.0f} s in all")
     if json_file is not None:
-        json_file.write_bytes(orjson.dumps(_record(core, exchange), option=orjson.OPT_INDENT_2))
+        json_file.write_bytes(orjson.dumps(_record(machine, core, exchange), option=orjson.OPT_INDENT_2))
 
 
 def _run_exchange(console: Console, rates_per_s: list[float], duration_s: float) -> ExchangeResult:
@@ -60,13 +61,15 @@ def _run_exchange(console: Console, rates_per_s: list[float], duration_s: float)
 
 
 def _machine() -> str:
-    memory_gb = psutil.virtual_memory().total / 1e9
-    return f"Python {platform.python_version()}, {psutil.cpu_count()} cores, {memory_gb:.0f} GB"
+    """What it ran on, and how busy that was before: latencies are the wall's, so others' work is in them."""
+    memory_gb, load = psutil.virtual_memory().total / 1e9, psutil.getloadavg()[0]
+    cores = psutil.cpu_count()
+    return f"Python {platform.python_version()}, {cores} cores, {memory_gb:.0f} GB, load {load:.1f} before the start"
 
 
-def _record(core: list[CoreResult], exchange: ExchangeResult | None) -> dict[str, Any]:
+def _record(machine: str, core: list[CoreResult], exchange: ExchangeResult | None) -> dict[str, Any]:
     return {
-        "machine": _machine(),
+        "machine": machine,
         "core": [asdict(result) for result in core],
         "exchange": None if exchange is None else asdict(exchange),
     }

@@ -23,7 +23,7 @@ def _table(title: str, *columns: str) -> Table:
 def core_table(results: Sequence[CoreResult]) -> Table:
     """Ours and bourse on the same commands; the same trades prove that they did the same."""
     table = _table(
-        "The matching core, all events made",
+        "The matching core, all events made, per second of CPU time on one core",
         "flow",
         "engine",
         "operations/s",
