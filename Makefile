@@ -16,7 +16,7 @@ LOCALSTACK_INSTALLED := $(LOCALSTACK_VENV)/installed
 .PHONY: help up down test check lint types unit bench localstack lock clean
 
 help: ## what there is to make
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 
 up: $(INSTALLED) ## start the exchange on this machine (FLAGS="--gateway-port 0 ...")
 	@$(BIN)/crossbook up $(FLAGS)
@@ -31,6 +31,12 @@ check: lint types unit ## the quick gate: lint, types, imports, unit and propert
 
 bench: $(INSTALLED) ## measure, and print the table
 	@$(BIN)/crossbook bench $(FLAGS)
+
+containers: ## start the exchange in containers (Docker with Compose v2), and say in which world
+	@docker compose up --wait; status=$$?; docker compose logs --no-log-prefix --tail 2 bootstrap; exit $$status
+
+sizes: $(INSTALLED) ## measure the images and how fast the containers start
+	@$(BIN)/python -m tests.compose.measure
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -92,11 +98,12 @@ lock: ## pin all dependencies again (UPGRADE=1 to the newest there are)
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --all-extras --group pyproject.toml:dev $(PROJECTS) -o requirements.lock
 	for folder in $(addprefix services/,$(SERVICES)) twin; do \
 		$(COMPILE) -c requirements.lock $$folder/pyproject.toml -o $$folder/requirements.lock || exit 1; done
+	$(COMPILE) -c requirements.lock --group pyproject.toml:alone -o tests/alone/requirements.lock
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --group twin/pyproject.toml:ministack -o twin/requirements-ministack.lock
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --group pyproject.toml:bootstrap -o requirements-uv.lock
 	$(COMPILE_LOCALSTACK) --exclude-newer 2026-02-27 --no-header --no-annotate -o $(LOCALSTACK_VENV).pins
 	$(COMPILE_LOCALSTACK) -c $(LOCALSTACK_VENV).pins --generate-hashes -o tests/localstack/requirements.lock
-	@! grep -nE '://|file:' requirements*.lock twin/requirements*.lock services/*/requirements.lock tests/localstack/*lock*
+	@! grep -nE '://|file:' requirements*.lock twin/requirements*.lock services/*/requirements.lock tests/*/*lock*
 
 clean: ## forget the virtual environment and the tools' caches; the twin's state stays
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,4 +1,4 @@
-"""Everything that can be killed is killed, once each, while order flow runs: nothing is lost, and the audit is clean."""
+"""All that can be killed is killed, once each, while order flow runs: nothing is lost, and the audit is clean."""
 
 import asyncio
 from pathlib import Path

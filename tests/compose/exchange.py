@@ -123,8 +123,9 @@ class ContainerExchange:
     async def remove(self) -> None:
         """Containers, network, volumes, images: nothing stays."""
         await self.compose("--profile", "tools", "down", "--volumes", "--timeout", "5", "--remove-orphans")
-        for name in OURS:
-            await docker("image", "rm", "--force", f"{self.project}/{name}")
+        built = await docker("image", "ls", "--quiet", "--filter", f"label=com.docker.compose.project={self.project}")
+        if built:
+            await docker("image", "rm", "--force", *set(built.split()))
 
 
 def _free_ports(count: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""The exchange in containers: started, used, killed, and told that its world is over. In this order, on one exchange."""
+"""The exchange in containers: started, used, killed, told that its world is over. In this order, on one exchange."""
 
 import asyncio
 import json
@@ -12,7 +12,8 @@ from crossbook.demo import FUNDS, PASSWORD
 from tests.compose.exchange import ROOT, ContainerExchange, DockerError
 from tests.eventually import eventually
 
-KILLED = ("gateway", "matcher-1", "matcher-2", "persister", "fanout", "postgres", "redis", "cognito")
+SERVICES = ("gateway", "matcher-1", "matcher-2", "persister", "fanout")
+KILLED = (*SERVICES, "postgres", "redis", "cognito")
 SETTLED_S = 30.0
 
 
@@ -35,6 +36,10 @@ async def trade(exchange: ContainerExchange, quantity: str) -> None:
             return all(state["status"] == "filled" for state in states)
 
         await eventually(are_filled, timeout_s=SETTLED_S)
+
+
+async def world_id(exchange: ContainerExchange) -> str:
+    return await exchange.sql("SELECT world_id FROM twin.worlds ORDER BY number DESC LIMIT 1")
 
 
 async def assert_audit_is_clean(exchange: ContainerExchange) -> None:
@@ -75,11 +80,11 @@ async def test_every_container_but_localstack_may_be_killed_and_the_audit_is_cle
 
 
 async def test_two_worlds_that_are_mixed_are_refused_with_the_command_that_wipes(exchange):
-    world_id = await exchange.sql("SELECT world_id FROM twin.worlds ORDER BY number DESC LIMIT 1")
+    present = await world_id(exchange)
     mixed = {
         "another database": (
-            f"UPDATE twin.worlds SET world_id = 'another' WHERE world_id = '{world_id}'",
-            f"UPDATE twin.worlds SET world_id = '{world_id}' WHERE world_id = 'another'",
+            f"UPDATE twin.worlds SET world_id = 'another' WHERE world_id = '{present}'",
+            f"UPDATE twin.worlds SET world_id = '{present}' WHERE world_id = 'another'",
         ),
         "an empty database": (
             "ALTER TABLE twin.worlds RENAME TO worlds_aside",
@@ -92,22 +97,35 @@ async def test_two_worlds_that_are_mixed_are_refused_with_the_command_that_wipes
             await exchange.compose("run", "--rm", "--no-deps", "--no-TTY", "bootstrap")
         await exchange.sql(unmix)
     said = await exchange.compose("run", "--rm", "--no-deps", "--no-TTY", "bootstrap")
-    assert f"world {world_id} goes on" in said
+    assert f"world {present} goes on" in said
     await assert_audit_is_clean(exchange)
 
 
 async def test_after_a_restart_of_localstack_up_begins_a_fresh_world_and_says_so(exchange):
-    old = await exchange.sql("SELECT world_id FROM twin.worlds ORDER BY number DESC LIMIT 1")
+    old = await world_id(exchange)
     await exchange.compose("restart", "--timeout", "5", "localstack")
     await exchange.compose("up", "--wait")
     said = await exchange.bootstrap_said()
-    new = await exchange.sql("SELECT world_id FROM twin.worlds ORDER BY number DESC LIMIT 1")
+    new = await world_id(exchange)
     assert f"world {old} is over" in said and f"world {new} begins" in said
     async with ApiClient(exchange.gateway_url) as api:
         assert await (await api.log_in("alice", PASSWORD)).available() == FUNDS
     await trade(exchange, "0.5")
     await assert_audit_is_clean(exchange)
     assert await exchange.sql(f"SELECT count(*) FROM pg_database WHERE datname = 'crossbook_{old}'") == "1"
+
+
+async def test_what_has_an_old_world_in_memory_cannot_write_into_the_new_one(exchange):
+    old = await world_id(exchange)
+    await trade(exchange, "0.25")
+    await exchange.compose("pause", *SERVICES)  # they keep their books, their slot numbers, their connections
+    await exchange.compose("restart", "--timeout", "5", "localstack")
+    await exchange.compose("up", "--detach", "--wait", "--no-deps", "localstack")
+    assert f"world {old} is over" in await exchange.compose("run", "--rm", "--no-deps", "--no-TTY", "bootstrap")
+    await exchange.compose("unpause", *SERVICES)
+    await exchange.compose("up", "--wait")
+    await trade(exchange, "0.5")
+    await assert_audit_is_clean(exchange)
 
 
 async def test_rebuilding_one_service_rebuilds_no_other(exchange):

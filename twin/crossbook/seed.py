@@ -52,7 +52,7 @@ async def _are_listed(api: ApiClient) -> bool:
 async def _fund(api: ApiClient, operator: Account, username: str) -> None:
     user = await _persist(api.log_in, username, PASSWORD)
     if await _persist(lambda: _is_funded(user)):
-        return  # transfer ids are forgotten one day, and then they would credit again
+        return  # by an earlier start
     for asset, amount in FUNDS.items():
         await _persist(
             operator.deposit,

@@ -17,6 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from exchange_adapters.system import end_tasks
 from exchange_core.errors import Unavailable
 
 CALL_TIMEOUT_S: Final = 0.5
@@ -115,8 +116,7 @@ class RedisMessageSource:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._reader is not None
-        self._reader.cancel()
-        await asyncio.wait([self._reader])
+        await end_tasks([self._reader])
         await self._pool.disconnect()
 
     async def subscribe(self, channel: str) -> None:

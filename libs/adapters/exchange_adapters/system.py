@@ -6,13 +6,16 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
 
 import structlog
 import uvloop
 from aiohttp import web
 
 from exchange_core.errors import PortError
+
+_CANCEL_AGAIN_S: Final = 0.5
 
 
 class SystemClock:
@@ -82,6 +85,16 @@ async def start_http(app: web.Application, host: str, port: int) -> web.AppRunne
     await runner.setup()
     await web.TCPSite(runner, host, port, reuse_port=False, backlog=1024).start()
     return runner
+
+
+async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel the tasks until they end. Once is not enough before Python 3.12: `asyncio.wait_for`, which the Redis
+    client uses, swallows a cancellation that comes together with its answer."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_S)
 
 
 def run_service(service: str, level: str, main: Callable[[asyncio.Event], Awaitable[None]]) -> None:

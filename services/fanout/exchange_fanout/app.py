@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 from aiohttp import web
 
-from exchange_adapters.system import Readiness, add_health_routes, start_http
+from exchange_adapters.system import Readiness, add_health_routes, end_tasks, start_http
 from exchange_core.errors import PortError
 from exchange_core.ports import Clock, ConnectionStore, MarketCache, MessageSource, SubscriberSets
 from exchange_fanout.config import Config
@@ -23,7 +23,6 @@ from exchange_fanout.presence import Presence
 from exchange_fanout.sockets import Limits, Sockets
 
 FAREWELL_S = 2.0
-CANCEL_AGAIN_S = 0.2
 PROBE_KEY = "fanout:probe"
 """Never set: only whether Redis answers is asked."""
 
@@ -65,19 +64,10 @@ async def run(config: Config, ports: Ports, stopping: asyncio.Event) -> None:
             await stopping.wait()
             readiness.set("http", False)
         await runner.cleanup()
-        await _end(running)
+        await end_tasks(running)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(FAREWELL_S):
             await presence.write()
-
-
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel until they end: before Python 3.12, `asyncio.wait_for` (which the Redis client uses) may swallow one."""
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
 
 
 async def _probe(cache: MarketCache, readiness: Readiness, interval_s: float) -> None:

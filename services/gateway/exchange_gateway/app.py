@@ -22,7 +22,7 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from exchange_adapters.system import Readiness, add_health_routes, start_http
+from exchange_adapters.system import Readiness, add_health_routes, end_tasks, start_http
 from exchange_core.errors import Fatal, PortError
 from exchange_core.ports import (
     Clock,
@@ -112,8 +112,7 @@ async def run(config: Config, ports: Ports, stopping: asyncio.Event) -> None:
             log.info("gateway_stops")
             readiness.set("http", False)
             await runner.cleanup()
-        for task in reversed(tasks):
-            task.cancel()
+        await end_tasks(tasks)
     await stations.node.release()
 
 
@@ -234,6 +233,5 @@ async def _running(background: asyncio.TaskGroup, sweeper: Sweeper) -> AsyncIter
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        await end_tasks([task])
         await sweeper.release()

@@ -106,9 +106,7 @@ async def test_an_order_without_a_client_id_goes_by_its_own_id_as_both(market: G
             seen = await market.call("GET", path, user="alice")
             assert (seen.status, seen.body["client_order_id"]) == (200, placed["order_id"]), is_settled
         assert (await market.call("GET", f"/api/v1/order/by-client-id/{named}", user="alice")).status == 404
-        assert (
-            await market.call("GET", f"/api/v1/order/by-client-id/{placed['order_id']}", user="bob")
-        ).status == 404
+        assert (await market.call("GET", f"/api/v1/order/by-client-id/{placed['order_id']}", user="bob")).status == 404
         await market.exchange.settle()
 
 
