@@ -10,8 +10,8 @@ from typing import Final
 
 import orjson
 import structlog
-from exchange_core.engine import PartitionEngine
 
+from exchange_core.engine import PartitionEngine
 from exchange_core.errors import PortError
 from exchange_core.events import Event, InstrumentListed, SymbolStatusChanged, TradeExecuted
 from exchange_core.instruments import Instrument
