@@ -13,10 +13,10 @@ LOCALSTACK_VENV := $(VENV)/localstack
 LOCALSTACK_INSTALLED := $(LOCALSTACK_VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check lint types unit bench localstack lock clean
+.PHONY: help up down test check lint types unit bench localstack lock clean package-persister
 
 help: ## what there is to make
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 26
 
 up: $(INSTALLED) ## start the exchange on this machine (FLAGS="--gateway-port 0 ...")
 	@$(BIN)/crossbook up $(FLAGS)
@@ -37,6 +37,9 @@ containers: ## start the exchange in containers (Docker with Compose v2), and sa
 
 sizes: $(INSTALLED) ## measure the images and how fast the containers start
 	@$(BIN)/python -m tests.compose.measure
+
+package-persister: $(INSTALLED) ## build/persister.zip for AWS Lambda (FLAGS="--platform aarch64-manylinux_2_28")
+	@$(BIN)/python services/persister/package.py --output build/persister.zip $(FLAGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 
 import aiohttp
@@ -73,16 +74,21 @@ async def test_its_own_unit_tests_pass(lone: LoneService) -> None:
     assert " passed" in output and " skipped" not in output
 
 
-@pytest.mark.parametrize("name", SERVICES)
-def test_what_it_imports_it_also_requires(name: str) -> None:
-    project = tomllib.loads((ROOT / "services" / name / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project.get("optional-dependencies", {}).get("migrate", [])]
-    required = {_distribution(requirement) for requirement in wanted}
-    by_package = packages_distributions()
-    for path in sorted((ROOT / "services" / name / f"exchange_{name}").rglob("*.py")):
-        for package in _imported_packages(path) - {f"exchange_{name}"}:
-            found = {_distribution(distribution) for distribution in by_package.get(package, [])}
-            assert not found or found & required, f"{path.name} imports {package}, which {name} does not require"
+@pytest.mark.parametrize(
+    "folder",
+    ["libs/core", "libs/adapters", *(f"services/{name}" for name in SERVICES)],
+    ids=lambda name: Path(name).name,
+)
+def test_what_it_imports_it_also_requires(folder: str) -> None:
+    project = tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]
+    extras = project.get("optional-dependencies", {}).values()
+    required = {_distribution(requirement) for requirement in [*project["dependencies"], *chain(*extras)]}
+    known = packages_distributions()
+    package = project["name"].replace("-", "_")
+    for path in sorted((ROOT / folder / package).rglob("*.py")):
+        for imported in _imported_packages(path) - {package}:
+            providers = {_distribution(provider) for provider in known.get(imported, [])}
+            assert not providers or providers & required, f"{path.name} imports {imported}: require {providers}"
 
 
 @asynccontextmanager

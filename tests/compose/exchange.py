@@ -60,11 +60,21 @@ async def why_not() -> str | None:
 
 
 async def end_strays() -> None:
-    """Take down what test runs left that were killed."""
-    for found in json.loads(await docker("compose", "ls", "--all", "--format", "json")):
-        name, _, pid = found["Name"].rpartition("-")
+    """Remove what test runs left that were killed."""
+    running = {found["Name"] for found in json.loads(await docker("compose", "ls", "--all", "--format", "json"))}
+    built = await docker("image", "ls", "--format", "{{.Repository}}")
+    for project in running | {repository.partition("/")[0] for repository in built.split()}:
+        name, _, pid = project.rpartition("-")
         if name == PROJECT and pid.isdecimal() and not psutil.pid_exists(int(pid)):
-            await docker("compose", "--project-name", found["Name"], "down", "--volumes", "--timeout", "5")
+            await docker("compose", "--project-name", project, "down", "--volumes", "--timeout", "5")
+            await remove_images(project)
+
+
+async def remove_images(project: str) -> None:
+    """All that Compose built for the project, tagged or not."""
+    built = await docker("image", "ls", "--quiet", "--filter", f"label=com.docker.compose.project={project}")
+    if built:
+        await docker("image", "rm", "--force", *set(built.split()))
 
 
 class ContainerExchange:
@@ -123,9 +133,7 @@ class ContainerExchange:
     async def remove(self) -> None:
         """Containers, network, volumes, images: nothing stays."""
         await self.compose("--profile", "tools", "down", "--volumes", "--timeout", "5", "--remove-orphans")
-        built = await docker("image", "ls", "--quiet", "--filter", f"label=com.docker.compose.project={self.project}")
-        if built:
-            await docker("image", "rm", "--force", *set(built.split()))
+        await remove_images(self.project)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -36,18 +36,22 @@ from exchange_core.ports import (
     WalletHolds,
 )
 from exchange_core.topology import INSTRUMENTS_CHANNEL, SESSIONS_CHANNEL
+from exchange_gateway.amends import AmendDesk
 from exchange_gateway.catalogue import InstrumentCatalogue
 from exchange_gateway.commands_out import CommandDesk
 from exchange_gateway.config import Config
 from exchange_gateway.holds import HoldDesk
 from exchange_gateway.identity import IdentityProvider
+from exchange_gateway.mass_cancels import MassCancelDesk
 from exchange_gateway.middleware import Surroundings
 from exchange_gateway.nodes import NodeLease
 from exchange_gateway.operators import OperatorDesk
 from exchange_gateway.orders import OrderDesk
 from exchange_gateway.prices import PriceBoard
 from exchange_gateway.requests import BODY_BYTES_MAX
+from exchange_gateway.routes_batches import BatchRoutes
 from exchange_gateway.routes_market import MarketRoutes
+from exchange_gateway.routes_mass_cancels import MassCancelRoutes
 from exchange_gateway.routes_operators import OperatorRoutes
 from exchange_gateway.routes_orders import OrderRoutes
 from exchange_gateway.routes_sessions import SessionRoutes
@@ -151,15 +155,24 @@ def build(config: Config, ports: Ports) -> Stations:
 def application(config: Config, ports: Ports, stations: Stations, readiness: Readiness) -> web.Application:
     """All routes behind the one middleware."""
     authenticator = Authenticator(stations.verifier, stations.sessions)
+    prices = PriceBoard(ports.cache)
     order_desk = OrderDesk(
         clock=ports.clock,
         node=stations.node,
         catalogue=stations.catalogue,
-        prices=PriceBoard(ports.cache),
+        prices=prices,
         holds=stations.holds,
         intents=ports.wallets,
         commands=stations.commands,
         reader=ports.reader,
+    )
+    amend_desk = AmendDesk(
+        clock=ports.clock,
+        node=stations.node,
+        catalogue=stations.catalogue,
+        prices=prices,
+        holds=stations.holds,
+        orders=order_desk,
     )
     operator_desk = OperatorDesk(
         clock=ports.clock,
@@ -170,14 +183,24 @@ def application(config: Config, ports: Ports, stations: Stations, readiness: Rea
         commands=stations.commands,
         partitions=config.crossbook_partitions,
     )
+    mass_cancel_desk = MassCancelDesk(
+        clock=ports.clock,
+        node=stations.node,
+        catalogue=stations.catalogue,
+        commands=stations.commands,
+        orders=order_desk,
+    )
     sections = (
         OrderRoutes(
             authenticator=authenticator,
             desk=order_desk,
+            amends=amend_desk,
             catalogue=stations.catalogue,
             reader=ports.reader,
             wallets=ports.wallets,
         ),
+        BatchRoutes(authenticator=authenticator, desk=order_desk, amends=amend_desk),
+        MassCancelRoutes(authenticator=authenticator, desk=mass_cancel_desk),
         MarketRoutes(catalogue=stations.catalogue, cache=ports.cache, reader=ports.reader, clock=ports.clock),
         SessionRoutes(
             identity=ports.identity,

@@ -26,16 +26,18 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldRequest:
-    """An intent to store, and the units to hold for it in one of its user's wallets (None: nothing is held)."""
+    """An intent to store, and the units to hold for it in one wallet (no `asset`: nothing is held): of the intent's
+    own user, or of `account_id` where somebody else's command is about it."""
 
     intent: Intent
     asset: str | None = None
     amount: int = 0
+    account_id: str | None = None
 
     @property
     def wallet(self) -> tuple[str, str] | None:
         """(user_id, asset), or None."""
-        return None if self.asset is None else (self.intent.user_id, self.asset)
+        return None if self.asset is None else (self.account_id or self.intent.user_id, self.asset)
 
     @property
     def client_key(self) -> tuple[str, str] | None:

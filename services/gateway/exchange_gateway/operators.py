@@ -1,20 +1,20 @@
-"""What operators do: list instruments, move funds in, open and halt symbols. Every one is a journaled command.
+"""What operators do: list instruments, move funds in and out, open and halt symbols. Every one is a journaled command.
 
-Deposits and listings are promised like orders, by an intent, under owners of their own: a transfer id and a symbol are
-each used once in the whole exchange, whichever operator names them.
+Deposits, withdrawals and listings are promised like orders, by an intent, under owners of their own: a transfer id and
+a symbol are each used once in the whole exchange, whichever operator names them.
 """
 
 import asyncio
 import dataclasses
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 
 from exchange_adapters.group_commit import QueueFullError
 from exchange_core.codec import encode_commands
-from exchange_core.commands import CASH_DESK, Command, DepositFunds, ListInstrument, SetSymbolStatus
+from exchange_core.commands import CASH_DESK, Command, DepositFunds, ListInstrument, SetSymbolStatus, WithdrawFunds
 from exchange_core.errors import PortError
 from exchange_core.instruments import Instrument, InvalidInstrumentError, SymbolStatus, partition_of
 from exchange_core.money import MAX_AMOUNT_UNITS, InexactAmountError, to_steps, to_units
@@ -25,10 +25,10 @@ from exchange_gateway.commands_out import CommandDesk, OutgoingCommand
 from exchange_gateway.fields import CLIENT_ID_PATTERN, USER_ID_PATTERN, Fields, invalid
 from exchange_gateway.holds import HoldDesk, HoldRequest, Repeated
 from exchange_gateway.nodes import NodeLease
+from exchange_gateway.order_form import digest
 from exchange_gateway.orders import SEND_WAIT_S, raise_refusal, send_surely
 from exchange_gateway.problems import Code, ProblemError
 from exchange_gateway.tokens import Principal
-from exchange_gateway.validation import digest
 
 LISTINGS_OWNER: Final = "$LISTINGS"
 """Owns the intents of listings, by symbol; no user can have this id."""
@@ -39,6 +39,8 @@ _OPTIONAL_INTEGERS: Final = {
     "breaker_window_ms": 0,
     "breaker_halt_ms": 0,
 }
+
+Transfer = TypeVar("Transfer", DepositFunds, WithdrawFunds)
 
 log = structlog.get_logger()
 
@@ -67,28 +69,26 @@ class OperatorDesk:
 
     async def deposit(self, operator: Principal, body: Mapping[str, Any], trace_id: str) -> int:
         """Credit an account; the same transfer id with the same body is the same deposit."""
-        fields = Fields(body, ("user_id", "asset", "amount", "transfer_id"))
-        account_id = fields.text("user_id", pattern=USER_ID_PATTERN)
-        asset = fields.text("asset", longest=10)
-        transfer_id = fields.text("transfer_id", pattern=CLIENT_ID_PATTERN, longest=64)
-        amount = self._amount(fields.decimal("amount"), asset)
-        deposit = DepositFunds(
-            command_id=self._node.next_id(),
-            user_id=operator.user_id,
-            symbol=CASH_DESK,
-            entered_at_ms=self._clock.now_ms(),
-            trace_id=trace_id,
-            account_id=account_id,
-            asset=asset,
-            amount=amount,
-            transfer_id=transfer_id,
-        )
+        deposit = self._read_transfer(DepositFunds, operator, body, trace_id)
         return await self._promise(
             deposit,
             owner=CASH_DESK,
-            key=transfer_id,
-            partition=partition_of(account_id, self._partitions),
-            body_digest=digest(account_id, asset, amount),
+            key=deposit.transfer_id,
+            partition=partition_of(deposit.account_id, self._partitions),
+            body_digest=digest(deposit.account_id, deposit.asset, deposit.amount),
+            clash=Code.DUPLICATE_TRANSFER_ID,
+        )
+
+    async def withdraw(self, operator: Principal, body: Mapping[str, Any], trace_id: str) -> int:
+        """Debit an account, its funds held first; the same transfer id with the same body is the same withdrawal, and
+        one that a deposit has is taken."""
+        withdrawal = self._read_transfer(WithdrawFunds, operator, body, trace_id)
+        return await self._promise(
+            withdrawal,
+            owner=CASH_DESK,
+            key=withdrawal.transfer_id,
+            partition=partition_of(withdrawal.account_id, self._partitions),
+            body_digest=digest("withdrawal", withdrawal.account_id, withdrawal.asset, withdrawal.amount),
             clash=Code.DUPLICATE_TRANSFER_ID,
         )
 
@@ -139,7 +139,7 @@ class OperatorDesk:
 
     async def _promise(
         self,
-        command: DepositFunds | ListInstrument,
+        command: DepositFunds | WithdrawFunds | ListInstrument,
         *,
         owner: str,
         key: str,
@@ -159,10 +159,16 @@ class OperatorDesk:
             created_at_ms=command.entered_at_ms,
             is_kept=True,
         )
-        verdict = await self._holds.take(HoldRequest(intent=intent))
+        request = HoldRequest(intent=intent)
+        if isinstance(command, WithdrawFunds):
+            request = HoldRequest(
+                intent=intent, asset=command.asset, amount=command.amount, account_id=command.account_id
+            )
+        verdict = await self._holds.take(request)
         if isinstance(verdict, Repeated):
             return verdict.intent.order_id
-        raise_refusal(verdict, "", 0, clash)
+        asset = request.asset or ""
+        raise_refusal(verdict, asset, self._catalogue.decimals_of(asset) or 0, clash)
         self._log(command)
         outgoing = OutgoingCommand(group=command.symbol, command=command, size=len(intent.command))
         try:
@@ -171,6 +177,25 @@ class OperatorDesk:
         except (PortError, QueueFullError, TimeoutError) as error:
             log.warning("command_left_to_sweeper", command_id=str(command.command_id), error=type(error).__name__)
         return command.command_id
+
+    def _read_transfer(
+        self, kind: type[Transfer], operator: Principal, body: Mapping[str, Any], trace_id: str
+    ) -> Transfer:
+        fields = Fields(body, ("user_id", "asset", "amount", "transfer_id"))
+        account_id = fields.text("user_id", pattern=USER_ID_PATTERN)
+        asset = fields.text("asset", longest=10)
+        transfer_id = fields.text("transfer_id", pattern=CLIENT_ID_PATTERN, longest=64)
+        return kind(
+            command_id=self._node.next_id(),
+            user_id=operator.user_id,
+            symbol=CASH_DESK,
+            entered_at_ms=self._clock.now_ms(),
+            trace_id=trace_id,
+            account_id=account_id,
+            asset=asset,
+            amount=self._amount(fields.decimal("amount"), asset),
+            transfer_id=transfer_id,
+        )
 
     def _amount(self, number: Decimal, asset: str) -> int:
         decimals = self._catalogue.decimals_of(asset)

@@ -7,7 +7,7 @@ when it is settled, in the intents until then.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +15,7 @@ import structlog
 
 from exchange_adapters.group_commit import QueueFullError
 from exchange_core.codec import decode_commands, encode_commands
-from exchange_core.commands import CancelOrder, PlaceOrder
+from exchange_core.commands import AmendOrder, CancelOrder, PlaceOrder
 from exchange_core.errors import PortError
 from exchange_core.ids import parse_id
 from exchange_core.money import units_text
@@ -36,11 +36,12 @@ from exchange_gateway.holds import (
     Verdict,
 )
 from exchange_gateway.nodes import NodeLease
+from exchange_gateway.order_form import OrderRequest
 from exchange_gateway.prices import PriceBoard
 from exchange_gateway.problems import Code, ProblemError
 from exchange_gateway.stages import Stages
 from exchange_gateway.tokens import Principal
-from exchange_gateway.validation import OrderRequest, price_order
+from exchange_gateway.validation import price_order
 
 SEND_WAIT_S: Final = 1.0
 """How long the answer to an order waits for the queue; the promise holds without it."""
@@ -49,9 +50,10 @@ WAITING_MAX: Final = 200
 """Requests that may wait for a verdict at once; more are answered with what is known now."""
 FILLS_SHOWN_MAX: Final = 1_000
 _REMEMBERED_SENDS: Final = 50_000
+_REMEMBERED_UNSENT: Final = 5_000
 _POLL_FIRST_S: Final = 0.02
 _POLL_MAX_S: Final = 0.25
-_COMMAND_BYTES: Final = 220
+COMMAND_BYTES: Final = 220
 """About what a cancel takes in a message."""
 
 log = structlog.get_logger()
@@ -102,6 +104,7 @@ class OrderDesk:
         self._reader = reader
         self._waiting_count = 0
         self._sent: OrderedDict[int, None] = OrderedDict()
+        self._unsent: OrderedDict[int, PlaceOrder] = OrderedDict()
 
     async def place(self, principal: Principal, request: OrderRequest, stages: Stages, trace_id: str) -> Placed:
         """Promise an order; raises ProblemError when it is refused for certain, or when that is not known."""
@@ -131,14 +134,21 @@ class OrderDesk:
         log.info("order_accepted", order_id=str(order.order_id), symbol=order.symbol)
         return Placed(order_id=order.order_id, client_order_id=request.client_order_id)
 
-    async def send_softly(self, intent: Intent, command: PlaceOrder) -> None:
-        """Try to hand a promised command to the queue; what fails here is the sweeper's."""
+    async def send_softly(
+        self, intent: Intent, command: PlaceOrder | AmendOrder, ahead: Sequence[OutgoingCommand] = ()
+    ) -> None:
+        """Try to hand a promised command to the queue, after those that must go ahead of it; what fails here is the
+        sweeper's."""
         outgoing = OutgoingCommand(group=intent.group, command=command, size=len(intent.command))
         try:
             async with asyncio.timeout(SEND_WAIT_S):
-                await self._commands.submit(intent.partition, outgoing)
+                await asyncio.gather(*[self._commands.submit(intent.partition, one) for one in (*ahead, outgoing)])
         except (PortError, QueueFullError, TimeoutError) as error:
             log.warning("order_left_to_sweeper", order_id=str(intent.order_id), error=type(error).__name__)
+            if isinstance(command, PlaceOrder):
+                self._unsent[command.order_id] = command
+                if len(self._unsent) > _REMEMBERED_UNSENT:
+                    self._unsent.popitem(last=False)
         else:
             self._sent[intent.order_id] = None
             if len(self._sent) > _REMEMBERED_SENDS:
@@ -199,26 +209,41 @@ class OrderDesk:
             raise ProblemError(Code.ORDER_CLOSED, f"the order is {found.status}", order_status=found.status)
         symbol = found.order.symbol if isinstance(found, OnItsWay) else found.symbol
         partition = self._catalogue.require(symbol).partition
-        now_ms = self._clock.now_ms()
         cancel = CancelOrder(
             command_id=self._node.next_id(),
             user_id=principal.user_id,
             symbol=symbol,
-            entered_at_ms=now_ms,
+            entered_at_ms=self._clock.now_ms(),
             trace_id=trace_id,
             order_id=order_id,
         )
         with stages.measure("enqueue"):
-            outgoing = [OutgoingCommand(group=symbol, command=cancel, size=_COMMAND_BYTES)]
-            if isinstance(found, OnItsWay) and self._may_be_lost(found.order, now_ms):
-                outgoing.insert(0, OutgoingCommand(group=symbol, command=found.order, size=3 * _COMMAND_BYTES))
-            await send_surely(self._commands, partition, outgoing)
+            outgoing = OutgoingCommand(group=symbol, command=cancel, size=COMMAND_BYTES)
+            await send_surely(self._commands, partition, [*self.to_go_ahead(found), outgoing])
         log.info("cancel_sent", order_id=str(order_id), symbol=symbol)
         return found
 
-    def _may_be_lost(self, order: PlaceOrder, now_ms: int) -> bool:
-        """Not for an old order: a repeat must not outlive the matcher's memory of it, and soon it expires anyway."""
-        return order.order_id not in self._sent and now_ms - order.entered_at_ms < ORDER_MAX_AGE_MS // 2
+    def to_go_ahead(self, found: OrderView | OnItsWay) -> list[OutgoingCommand]:
+        """The order itself, if it may not be in the queue yet and a command about it is to follow.
+
+        Not an old order: a repeat must not outlive the matcher's memory of it, and soon it expires anyway.
+        """
+        if not isinstance(found, OnItsWay) or found.order.order_id in self._sent:
+            return []
+        return self._still_young([found.order])
+
+    def unsent_orders(self, user_id: str, symbol: str) -> list[OutgoingCommand]:
+        """The user's orders that were promised here while the queue was away, to go ahead of a cancel of all."""
+        unsent = self._unsent.values()
+        return self._still_young([order for order in unsent if (order.user_id, order.symbol) == (user_id, symbol)])
+
+    def _still_young(self, orders: Sequence[PlaceOrder]) -> list[OutgoingCommand]:
+        oldest_ms = self._clock.now_ms() - ORDER_MAX_AGE_MS // 2
+        return [
+            OutgoingCommand(group=order.symbol, command=order, size=3 * COMMAND_BYTES)
+            for order in orders
+            if order.entered_at_ms > oldest_ms
+        ]
 
     async def _find_for_cancel(self, user_id: str, order_id: int) -> OrderView | OnItsWay:
         """As `find`, but a database that is away does not keep an order from being canceled."""
@@ -227,9 +252,11 @@ class OrderDesk:
         except PortError:
             return _on_its_way(await self._intents.intent(user_id, order_id))
 
-    async def wait_for_verdict(self, user_id: str, order_id: int, wait_s: float, *, is_end: bool) -> OrderView | None:
-        """The order once the matcher has dealt with it (or, with `is_end`, once it has ended); None when the time is
-        up, or when too many wait already."""
+    async def wait_for(
+        self, user_id: str, order_id: int, wait_s: float, is_awaited: Callable[[OrderView], bool]
+    ) -> OrderView | None:
+        """The order once the database shows it as it is awaited; None when the time is up, or when too many wait
+        already."""
         if wait_s <= 0 or self._waiting_count >= WAITING_MAX:
             return None
         self._waiting_count += 1
@@ -241,7 +268,7 @@ class OrderDesk:
                         view = await self._reader.order(user_id, order_id)
                     except PortError:
                         view = None
-                    if view is not None and (view.status.is_final or not is_end):
+                    if view is not None and is_awaited(view):
                         return view
                     await asyncio.sleep(pause_s)
                     pause_s = min(_POLL_MAX_S, 1.5 * pause_s)

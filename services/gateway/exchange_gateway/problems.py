@@ -35,7 +35,8 @@ class Code(StrEnum):
     NOTIONAL_TOO_SMALL = "notional_too_small"
     INSUFFICIENT_FUNDS = "insufficient_funds"
     TOO_MANY_OPEN_ORDERS = "too_many_open_orders"
-    UNSUPPORTED = "unsupported"
+    EXPIRY_PASSED = "expiry_passed"
+    QUANTITY_NOT_ABOVE_FILLED = "quantity_not_above_filled"
     DUPLICATE_CLIENT_ORDER_ID = "duplicate_client_order_id"
     DUPLICATE_TRANSFER_ID = "duplicate_transfer_id"
     ORDER_NOT_FOUND = "order_not_found"
@@ -82,7 +83,8 @@ PROBLEMS: Final[Mapping[Code, tuple[int, str]]] = {
     Code.NOTIONAL_TOO_SMALL: (422, "The order is worth too little"),
     Code.INSUFFICIENT_FUNDS: (422, "The available balance does not cover the order"),
     Code.TOO_MANY_OPEN_ORDERS: (422, "Too many orders are open in this symbol"),
-    Code.UNSUPPORTED: (422, "This kind of order is not offered yet"),
+    Code.EXPIRY_PASSED: (422, "The order would have expired already"),
+    Code.QUANTITY_NOT_ABOVE_FILLED: (422, "As much or more of the order is filled already"),
     Code.DUPLICATE_CLIENT_ORDER_ID: (409, "The client order id was used for another order"),
     Code.DUPLICATE_TRANSFER_ID: (409, "The transfer id was used for another transfer"),
     Code.ORDER_NOT_FOUND: (404, "You have no such order"),
@@ -137,9 +139,9 @@ class ProblemError(Exception):
             self.headers.setdefault("Retry-After", str(RETRY_AFTER_S))
 
 
-def problem_response(problem: ProblemError, trace_id: str) -> web.Response:
-    """The document: type, title, status, detail, code, trace_id and the problem's own members."""
-    document = {
+def problem_document(problem: ProblemError, trace_id: str) -> dict[str, Any]:
+    """Type, title, status, detail, code, trace_id and the problem's own members."""
+    return {
         "type": f"urn:crossbook:problem:{problem.code}",
         "title": PROBLEMS[problem.code][1],
         "status": problem.status,
@@ -148,8 +150,12 @@ def problem_response(problem: ProblemError, trace_id: str) -> web.Response:
         **problem.members,
         "trace_id": trace_id,
     }
+
+
+def problem_response(problem: ProblemError, trace_id: str) -> web.Response:
+    """The document as a response."""
     return web.Response(
-        body=orjson.dumps(document),
+        body=orjson.dumps(problem_document(problem, trace_id)),
         status=problem.status,
         content_type=PROBLEM_CONTENT_TYPE,
         headers=problem.headers,

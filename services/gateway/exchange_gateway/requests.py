@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from aiohttp import hdrs, web
 
+from exchange_core.ids import parse_id
 from exchange_gateway.exact_json import dumps, parse_object
 from exchange_gateway.fields import invalid
 from exchange_gateway.middleware import STAGES, TRACE_ID
@@ -77,6 +78,14 @@ def cursor_of(request: web.Request, parts: int) -> tuple[str, ...] | None:
     if len(found) != parts or len(text) > 80:
         raise invalid("cursor", "cursor must be a next_cursor of an earlier answer")
     return found
+
+
+def order_id_of(text: str) -> int:
+    """An order id; raises ProblemError `order_not_found` for what cannot be one."""
+    order_id = parse_id(text)
+    if order_id is None:
+        raise ProblemError(Code.ORDER_NOT_FOUND, "you have no such order")
+    return order_id
 
 
 def whole_number(name: str, text: str) -> int:

@@ -19,6 +19,7 @@ class OperatorRoutes:
         return [
             web.post("/api/v1/admin/instruments", self.list_instrument),
             web.post("/api/v1/admin/deposits", self.deposit),
+            web.post("/api/v1/admin/withdrawals", self.withdraw),
             web.post("/api/v1/admin/symbols/{symbol}/status", self.set_status),
         ]
 
@@ -33,6 +34,12 @@ class OperatorRoutes:
         operator = await authenticate_operator(self._authenticator, request)
         body = await read_body(request)
         return _accepted(await self._desk.deposit(operator, body, trace_id_of(request)))
+
+    async def withdraw(self, request: web.Request) -> web.Response:
+        """Debit an account."""
+        operator = await authenticate_operator(self._authenticator, request)
+        body = await read_body(request)
+        return _accepted(await self._desk.withdraw(operator, body, trace_id_of(request)))
 
     async def set_status(self, request: web.Request) -> web.Response:
         """Open, restrict or halt a symbol."""

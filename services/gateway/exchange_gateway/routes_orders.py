@@ -5,18 +5,19 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from exchange_core.ids import parse_id
-from exchange_core.orders import OrderStatus
 from exchange_core.ports import DatabaseReader, OrderView, WalletHolds
+from exchange_gateway.amends import AmendDesk
 from exchange_gateway.catalogue import InstrumentCatalogue
 from exchange_gateway.fields import CLIENT_ID_PATTERN, invalid
-from exchange_gateway.orders import OnItsWay, OrderDesk, Placed
+from exchange_gateway.order_form import read_order
+from exchange_gateway.orders import OnItsWay, OrderDesk
 from exchange_gateway.problems import Code, ProblemError
 from exchange_gateway.requests import (
     authenticate,
     cursor_of,
     json_answer,
     limit_of,
+    order_id_of,
     read_body,
     stages_of,
     trace_id_of,
@@ -25,8 +26,7 @@ from exchange_gateway.requests import (
 )
 from exchange_gateway.sessions import Authenticator
 from exchange_gateway.tokens import Principal
-from exchange_gateway.validation import read_order
-from exchange_gateway.views import balances_json, fill_json, order_json
+from exchange_gateway.views import balances_json, fill_json, ids_json, order_json, placed_json
 
 
 class OrderRoutes:
@@ -37,12 +37,14 @@ class OrderRoutes:
         *,
         authenticator: Authenticator,
         desk: OrderDesk,
+        amends: AmendDesk,
         catalogue: InstrumentCatalogue,
         reader: DatabaseReader,
         wallets: WalletHolds,
     ) -> None:
         self._authenticator = authenticator
         self._desk = desk
+        self._amends = amends
         self._catalogue = catalogue
         self._reader = reader
         self._wallets = wallets
@@ -57,6 +59,8 @@ class OrderRoutes:
             web.delete("/api/v1/order/by-client-id/{client_order_id}", self.cancel),
             web.get("/api/v1/order/{order_id}", self.order),
             web.delete("/api/v1/order/{order_id}", self.cancel),
+            web.patch("/api/v1/order/by-client-id/{client_order_id}", self.amend),
+            web.patch("/api/v1/order/{order_id}", self.amend),
             web.get("/api/v1/orders", self.orders),
             web.get("/api/v1/fills", self.fills),
             web.get("/api/v1/balances", self.balances),
@@ -73,10 +77,10 @@ class OrderRoutes:
         wait_s = wait_s_of(request)
         if wait_s:
             with stages.measure("wait"):
-                view = await self._desk.wait_for_verdict(principal.user_id, placed.order_id, wait_s, is_end=False)
+                view = await self._desk.wait_for(principal.user_id, placed.order_id, wait_s, lambda _: True)
             if view is not None:
                 return await self._full_answer(view)
-        return json_answer(_placed_json(placed), status=202)
+        return json_answer(placed_json(placed), status=202)
 
     async def order(self, request: web.Request) -> web.Response:
         """One order, by either of its ids."""
@@ -86,7 +90,7 @@ class OrderRoutes:
     async def cancel(self, request: web.Request) -> web.Response:
         """202: the cancel is on its way. With `Prefer: wait=N`, 200 with the order if it ends in time."""
         principal = await authenticate(self._authenticator, request)
-        order_id = _order_id(request.match_info.get("order_id"))
+        order_id = _path_order_id(request)
         if order_id is None:
             order_id = _id_of(await self._find(principal, request))
         structlog.contextvars.bind_contextvars(order_id=str(order_id))
@@ -95,15 +99,31 @@ class OrderRoutes:
         wait_s = wait_s_of(request)
         if wait_s:
             with stages.measure("wait"):
-                view = await self._desk.wait_for_verdict(principal.user_id, order_id, wait_s, is_end=True)
+                view = await self._desk.wait_for(
+                    principal.user_id, order_id, wait_s, lambda order: order.status.is_final
+                )
             if view is not None:
                 return await self._full_answer(view)
-        client_order_id = found.order.client_order_id if isinstance(found, OnItsWay) else found.client_order_id
-        answer = {
-            "order_id": str(order_id),
-            "client_order_id": client_order_id or str(order_id),
-            "status": "cancel_requested",
-        }
+        return json_answer({**ids_json(found), "status": "cancel_requested"}, status=202)
+
+    async def amend(self, request: web.Request) -> web.Response:
+        """202: the amendment is promised. With `Prefer: wait=N`, 200 with the order if it shows it, or ends, in time;
+        a refusal by the matcher leaves the order as it was, and so is a 202."""
+        principal = await authenticate(self._authenticator, request)
+        body = await read_body(request)
+        order_id = _path_order_id(request)
+        if order_id is None:
+            order_id = _id_of(await self._find(principal, request))
+        structlog.contextvars.bind_contextvars(order_id=str(order_id))
+        stages = stages_of(request)
+        amended = await self._amends.amend(principal, order_id, body, stages, trace_id_of(request))
+        wait_s = wait_s_of(request)
+        if wait_s:
+            with stages.measure("wait"):
+                view = await self._desk.wait_for(principal.user_id, order_id, wait_s, amended.is_done)
+            if view is not None:
+                return await self._full_answer(view)
+        answer = {"amend_id": str(amended.amend_id), **ids_json(amended.found), "status": "amend_requested"}
         return json_answer(answer, status=202)
 
     async def orders(self, request: web.Request) -> web.Response:
@@ -169,7 +189,7 @@ class OrderRoutes:
 
     async def _find(self, principal: Principal, request: web.Request) -> OrderView | OnItsWay:
         with stages_of(request).measure("book"):
-            order_id = _order_id(request.match_info.get("order_id"))
+            order_id = _path_order_id(request)
             if order_id is not None:
                 return await self._desk.find(principal.user_id, order_id)
             client_order_id = request.match_info.get("client_order_id", request.query.get("client_order_id"))
@@ -198,23 +218,10 @@ class OrderRoutes:
         return None if symbol is None else self._catalogue.require(symbol, status=404).symbol
 
 
-def _order_id(text: str | None) -> int | None:
-    """The id in a path, None without one; raises ProblemError `order_not_found` for what cannot be an id."""
-    if text is None:
-        return None
-    order_id = parse_id(text)
-    if order_id is None:
-        raise ProblemError(Code.ORDER_NOT_FOUND, "you have no such order")
-    return order_id
+def _path_order_id(request: web.Request) -> int | None:
+    text = request.match_info.get("order_id")
+    return None if text is None else order_id_of(text)
 
 
 def _id_of(found: OrderView | OnItsWay) -> int:
     return found.order.order_id if isinstance(found, OnItsWay) else found.order_id
-
-
-def _placed_json(placed: Placed) -> dict[str, Any]:
-    return {
-        "order_id": str(placed.order_id),
-        "client_order_id": placed.client_order_text,
-        "status": OrderStatus.ACCEPTED,
-    }

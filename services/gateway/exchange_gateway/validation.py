@@ -1,153 +1,24 @@
-"""What an order must look like: first by itself, then against its instrument and the market.
+"""What an order must be against its instrument and the market: steps, limits, band, date, and the hold it takes.
 
-The first half depends on the body alone, so that its digest can tell a repeat from a clash; the second half may judge
-the same body differently a second later. SEMANTICS.md, "Guards", names the refusals.
+The same body may be judged differently a second later. SEMANTICS.md, "Guards", names the refusals; what the matcher
+checks in every order (`exchange_core.checks`) is asked here before anything is held.
 """
 
 import dataclasses
-import hashlib
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
-import orjson
-
-from exchange_core.checks import band
+from exchange_core.checks import band, order_fault
 from exchange_core.commands import PlaceOrder
 from exchange_core.holds import hold_asset, required_hold
 from exchange_core.instruments import Instrument, SymbolStatus
 from exchange_core.money import MAX_AMOUNT_UNITS, InexactAmountError, steps_text, to_units, units_text
-from exchange_core.orders import OrderType, SelfTradePrevention, Side, TimeInForce
-from exchange_gateway.fields import CLIENT_ID_PATTERN, Fields, invalid, whole_steps
+from exchange_core.orders import OrderType, Reason, Side
+from exchange_gateway.fields import whole_steps
+from exchange_gateway.order_form import OrderRequest
 from exchange_gateway.problems import Code, ProblemError
 
-OFFERED_TYPES: Final = frozenset({OrderType.LIMIT, OrderType.MARKET})
-OFFERED_TIMES: Final = frozenset({TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK})
-RESERVED_FIELDS: Final = ("trigger_price", "display_quantity", "expires_at")
-"""Part of the interface already, offered later."""
-ORDER_FIELDS: Final = (
-    "symbol",
-    "side",
-    "type",
-    "time_in_force",
-    "price",
-    "quantity",
-    "quote_quantity",
-    "client_order_id",
-    "post_only",
-    "self_trade_prevention",
-    *RESERVED_FIELDS,
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderRequest:
-    """A body that has the form of an order, numbers as the client wrote them."""
-
-    symbol: str
-    side: Side
-    order_type: OrderType
-    time_in_force: TimeInForce
-    price: Decimal | None
-    quantity: Decimal | None
-    quote_quantity: Decimal | None
-    client_order_id: str | None
-    post_only: bool
-    self_trade_prevention: SelfTradePrevention
-
-    def digest(self) -> str:
-        """The same for bodies that mean the same (0.50 and "0.5"), different for any others."""
-        return digest(
-            self.symbol,
-            self.side,
-            self.order_type,
-            self.time_in_force,
-            self.price,
-            self.quantity,
-            self.quote_quantity,
-            self.post_only,
-            self.self_trade_prevention,
-        )
-
-
-def digest(*parts: Any) -> str:
-    """A fingerprint of values by meaning: decimals without regard to how they were written."""
-    plain = [_plain_text(part) if isinstance(part, Decimal) else part for part in parts]
-    return hashlib.sha256(orjson.dumps(plain)).hexdigest()
-
-
-def _plain_text(number: Decimal) -> str:
-    text = format(number, "f")
-    return (text.rstrip("0").rstrip(".") or "0") if "." in text else text
-
-
-def read_order(body: dict[str, Any]) -> OrderRequest:
-    """The order in a body; raises ProblemError for what is wrong whatever the market is."""
-    fields = Fields(body, ORDER_FIELDS)
-    symbol = fields.text("symbol", longest=32)
-    side = fields.choice("side", Side, Code.INVALID_SIDE)
-    order_type = fields.choice("type", OrderType, Code.INVALID_TYPE)
-    is_market = order_type is OrderType.MARKET
-    request = OrderRequest(
-        symbol=symbol,
-        side=side,
-        order_type=order_type,
-        time_in_force=fields.choice(
-            "time_in_force", TimeInForce, default=TimeInForce.IOC if is_market else TimeInForce.GTC
-        ),
-        price=fields.optional_decimal("price"),
-        quantity=fields.optional_decimal("quantity"),
-        quote_quantity=fields.optional_decimal("quote_quantity"),
-        client_order_id=fields.optional_text("client_order_id", pattern=CLIENT_ID_PATTERN, longest=64),
-        post_only=fields.flag("post_only"),
-        self_trade_prevention=fields.choice(
-            "self_trade_prevention", SelfTradePrevention, default=SelfTradePrevention.CANCEL_TAKER
-        ),
-    )
-    _refuse_what_is_not_offered(request, fields)
-    if is_market:
-        _check_market_form(request)
-    else:
-        _check_limit_form(request)
-    return request
-
-
-def _refuse_what_is_not_offered(request: OrderRequest, fields: Fields) -> None:
-    if request.order_type not in OFFERED_TYPES:
-        raise ProblemError(Code.UNSUPPORTED, f"orders of type {request.order_type} are not offered yet", field="type")
-    if request.time_in_force not in OFFERED_TIMES:
-        raise ProblemError(
-            Code.UNSUPPORTED, f"time_in_force {request.time_in_force} is not offered yet", field="time_in_force"
-        )
-    for name in RESERVED_FIELDS:
-        if fields.has(name):
-            raise ProblemError(Code.UNSUPPORTED, f"{name} is not offered yet", field=name)
-
-
-def _check_limit_form(request: OrderRequest) -> None:
-    if request.quote_quantity is not None:
-        raise invalid("quote_quantity", "quote_quantity goes with market orders only")
-    for name in ("price", "quantity"):
-        if getattr(request, name) is None:
-            raise ProblemError(Code.MISSING_FIELD, f"a limit order needs {name}", field=name)
-    if request.post_only and request.time_in_force is not TimeInForce.GTC:
-        raise invalid("post_only", "post_only goes with orders that may rest")
-
-
-def _check_market_form(request: OrderRequest) -> None:
-    if request.price is not None:
-        raise invalid("price", "a market order has no price")
-    if request.post_only:
-        raise invalid("post_only", "a market order cannot be post_only")
-    if request.time_in_force is TimeInForce.GTC:
-        raise invalid("time_in_force", "a market order does not rest: ioc or fok")
-    if request.quantity is None and request.quote_quantity is None:
-        raise ProblemError(Code.MISSING_FIELD, "a market order needs quantity or quote_quantity", field="quantity")
-    if request.quote_quantity is not None:
-        if request.quantity is not None:
-            raise invalid("quote_quantity", "give quantity or quote_quantity, not both")
-        if request.time_in_force is TimeInForce.FOK:
-            raise invalid("time_in_force", "an order by quote_quantity is ioc")
+_STOPS: Final = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
 
 
 def price_order(
@@ -162,19 +33,16 @@ def price_order(
 ) -> PlaceOrder:
     """The command, in ticks, lots and units, with its hold; raises ProblemError for what the instrument or the market
     refuses. `reference_price` is in ticks."""
-    if instrument.status is not SymbolStatus.TRADING:
-        raise ProblemError(
-            Code.SYMBOL_HALTED, f"{instrument.symbol} is {instrument.status}", symbol_status=instrument.status
-        )
-    lowest, highest = band(reference_price, instrument.band_bps)
+    require_trading(instrument)
+    if request.expires_at_ms is not None and request.expires_at_ms <= now_ms:
+        raise ProblemError(Code.EXPIRY_PASSED, "expires_at is not in the future", field="expires_at")
+    trigger_price = _trigger_price(request, instrument)
+    centre = trading_centre(request.order_type, request.side, trigger_price, reference_price)
+    lowest, highest = band(centre, instrument.band_bps)
     price = _price(request, instrument, lowest, highest)
-    quantity = None if request.quantity is None else _quantity(request.quantity, instrument)
+    quantity = None if request.quantity is None else whole_quantity(request.quantity, instrument)
     budget = None if request.quote_quantity is None else _budget(request.quote_quantity, instrument)
-    worth_at = price if request.order_type is OrderType.LIMIT else reference_price
-    worth = budget if budget is not None else _worth(worth_at, quantity, instrument)
-    if worth < instrument.min_notional:
-        least = units_text(instrument.min_notional, instrument.quote_decimals)
-        raise ProblemError(Code.NOTIONAL_TOO_SMALL, f"an order must be worth {least} {instrument.quote} at least")
+    require_worth(budget if budget is not None else _worth(request, price, centre, quantity, instrument), instrument)
     order = PlaceOrder(
         order_id=order_id,
         user_id=user_id,
@@ -186,6 +54,9 @@ def price_order(
         price=price,
         quantity=quantity,
         quote_quantity=budget,
+        trigger_price=trigger_price,
+        display_quantity=_display_quantity(request, quantity, instrument),
+        expires_at_ms=request.expires_at_ms,
         post_only=request.post_only,
         self_trade_prevention=request.self_trade_prevention,
         hold=0,
@@ -193,7 +64,64 @@ def price_order(
         entered_at_ms=now_ms,
         trace_id=trace_id,
     )
-    return _with_hold(order, instrument)
+    order = _with_hold(order, instrument)
+    fault = order_fault(order, instrument, now_ms)
+    if fault is Reason.DATE_REACHED:
+        raise ProblemError(Code.EXPIRY_PASSED, "expires_at is not in the future", field="expires_at")
+    if fault is not None:
+        raise ProblemError(Code.INVALID_VALUE, f"the order would be refused: {fault}")
+    return order
+
+
+def require_trading(instrument: Instrument) -> None:
+    """Raises ProblemError `symbol_halted` while the symbol takes no orders."""
+    if instrument.status is not SymbolStatus.TRADING:
+        raise ProblemError(
+            Code.SYMBOL_HALTED, f"{instrument.symbol} is {instrument.status}", symbol_status=instrument.status
+        )
+
+
+def trading_centre(order_type: OrderType, side: Side, trigger_price: int | None, reference_price: int) -> int:
+    """The price, in ticks, near which the order will trade: its trigger if the market has yet to reach it (a stop
+    follows the market, a take-profit goes against it: see `exchange_core.triggers`), else the reference."""
+    if trigger_price is None:
+        return reference_price
+    waits_for_rise = (order_type in _STOPS) == (side is Side.BUY)
+    is_reached = reference_price >= trigger_price if waits_for_rise else reference_price <= trigger_price
+    return reference_price if is_reached else trigger_price
+
+
+def require_worth(worth: int, instrument: Instrument) -> None:
+    """Raises ProblemError `notional_too_small` for an order worth less than the instrument's minimum (quote units)."""
+    if worth < instrument.min_notional:
+        least = units_text(instrument.min_notional, instrument.quote_decimals)
+        raise ProblemError(Code.NOTIONAL_TOO_SMALL, f"an order must be worth {least} {instrument.quote} at least")
+
+
+def whole_price(name: str, number: Decimal, instrument: Instrument) -> int:
+    """A price in ticks; raises ProblemError."""
+    if number <= 0:
+        raise ProblemError(Code.PRICE_NOT_POSITIVE, f"{name} must be above zero", field=name)
+    return whole_steps(name, number, instrument.tick_size, Code.PRICE_OFF_TICK)
+
+
+def require_in_band(price: int, lowest: int, highest: int, instrument: Instrument) -> None:
+    """Raises ProblemError `price_out_of_band`; all in ticks."""
+    if not lowest <= price <= highest:
+        low, high = (steps_text(ticks, instrument.tick_size) for ticks in (lowest, highest))
+        raise ProblemError(Code.PRICE_OUT_OF_BAND, f"the price must be {low} to {high} now", field="price")
+
+
+def whole_quantity(number: Decimal, instrument: Instrument) -> int:
+    """A quantity in lots, within the instrument's limits; raises ProblemError."""
+    low, high = (steps_text(lots, instrument.lot_size) for lots in (instrument.min_quantity, instrument.max_quantity))
+    refusal = ProblemError(Code.QUANTITY_OUT_OF_RANGE, f"the quantity must be {low} to {high}", field="quantity")
+    if number <= 0:
+        raise refusal
+    quantity = whole_steps("quantity", number, instrument.lot_size, Code.QUANTITY_OFF_LOT)
+    if not instrument.min_quantity <= quantity <= instrument.max_quantity:
+        raise refusal
+    return quantity
 
 
 def _with_hold(order: PlaceOrder, instrument: Instrument) -> PlaceOrder:
@@ -205,30 +133,39 @@ def _with_hold(order: PlaceOrder, instrument: Instrument) -> PlaceOrder:
     return dataclasses.replace(order, hold=hold)
 
 
+def _trigger_price(request: OrderRequest, instrument: Instrument) -> int | None:
+    if request.trigger_price is None:
+        return None
+    trigger_price = whole_price("trigger_price", request.trigger_price, instrument)
+    if trigger_price > MAX_AMOUNT_UNITS:
+        raise ProblemError(Code.AMOUNT_OUT_OF_RANGE, "trigger_price is out of range", field="trigger_price")
+    return trigger_price
+
+
 def _price(request: OrderRequest, instrument: Instrument, lowest: int, highest: int) -> int | None:
-    """In ticks: the limit, or for a market order the worst price that the band allows."""
+    """In ticks: the limit, or for a market order the worst price that the band allows (none with a budget)."""
     if request.price is None:
         if request.side is Side.BUY:
             return None if request.quote_quantity is not None else highest
         return lowest
-    if request.price <= 0:
-        raise ProblemError(Code.PRICE_NOT_POSITIVE, "the price must be above zero", field="price")
-    price = whole_steps("price", request.price, instrument.tick_size, Code.PRICE_OFF_TICK)
-    if not lowest <= price <= highest:
-        low, high = (steps_text(ticks, instrument.tick_size) for ticks in (lowest, highest))
-        raise ProblemError(Code.PRICE_OUT_OF_BAND, f"the price must be {low} to {high} now", field="price")
+    price = whole_price("price", request.price, instrument)
+    require_in_band(price, lowest, highest, instrument)
     return price
 
 
-def _quantity(number: Decimal, instrument: Instrument) -> int:
-    low, high = (steps_text(lots, instrument.lot_size) for lots in (instrument.min_quantity, instrument.max_quantity))
-    refusal = ProblemError(Code.QUANTITY_OUT_OF_RANGE, f"the quantity must be {low} to {high}", field="quantity")
-    if number <= 0:
-        raise refusal
-    quantity = whole_steps("quantity", number, instrument.lot_size, Code.QUANTITY_OFF_LOT)
-    if not instrument.min_quantity <= quantity <= instrument.max_quantity:
-        raise refusal
-    return quantity
+def _display_quantity(request: OrderRequest, quantity: int | None, instrument: Instrument) -> int | None:
+    if request.display_quantity is None:
+        return None
+    assert quantity is not None, "the form was checked"
+    shown = request.display_quantity
+    lots = whole_steps("display_quantity", shown, instrument.lot_size, Code.QUANTITY_OFF_LOT)
+    if not 0 < lots <= quantity:
+        raise ProblemError(
+            Code.QUANTITY_OUT_OF_RANGE,
+            "display_quantity must be above zero, and quantity at most",
+            field="display_quantity",
+        )
+    return lots
 
 
 def _budget(number: Decimal, instrument: Instrument) -> int:
@@ -245,6 +182,8 @@ def _budget(number: Decimal, instrument: Instrument) -> int:
     return budget
 
 
-def _worth(price: int | None, quantity: int | None, instrument: Instrument) -> int:
-    assert price is not None and quantity is not None, "the form was checked"
-    return price * quantity * instrument.tick_lot_units
+def _worth(request: OrderRequest, price: int | None, centre: int, quantity: int | None, instrument: Instrument) -> int:
+    """In quote units, at the limit, or for a market order at the price near which it will trade."""
+    at = centre if request.is_market else price
+    assert at is not None and quantity is not None, "the form was checked"
+    return at * quantity * instrument.tick_lot_units

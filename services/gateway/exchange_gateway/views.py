@@ -12,7 +12,7 @@ from exchange_core.money import steps_text, units_text
 from exchange_core.orders import OrderStatus, OrderTerms, OrderType, Side
 from exchange_core.ports import FillView, OrderView, TradeView, Wallet
 from exchange_gateway.exact_json import number
-from exchange_gateway.orders import OnItsWay
+from exchange_gateway.orders import OnItsWay, Placed
 
 _PRICED_TYPES: Final = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT})
 """The price of any other type is its protection price, which the client did not ask for."""
@@ -79,8 +79,26 @@ def _terms_json(order: OrderView | OrderTerms, instrument: Instrument) -> dict[s
         "price": price_number(order.price, instrument) if is_priced else None,
         "quantity": quantity_number(order.quantity, instrument),
         "quote_quantity": amount_number(order.quote_quantity, instrument.quote_decimals),
+        "trigger_price": price_number(order.trigger_price, instrument),
+        "display_quantity": quantity_number(order.display_quantity, instrument),
+        "expires_at": None if order.expires_at_ms is None else timestamp_text(order.expires_at_ms),
         "post_only": order.post_only,
         "self_trade_prevention": order.self_trade_prevention,
+    }
+
+
+def ids_json(found: OrderView | OnItsWay) -> dict[str, str]:
+    """Both ids of an order."""
+    order = found.order if isinstance(found, OnItsWay) else found
+    return {"order_id": str(order.order_id), "client_order_id": order.client_order_id or str(order.order_id)}
+
+
+def placed_json(placed: Placed) -> dict[str, Any]:
+    """The promise of an order."""
+    return {
+        "order_id": str(placed.order_id),
+        "client_order_id": placed.client_order_text,
+        "status": OrderStatus.ACCEPTED,
     }
 
 

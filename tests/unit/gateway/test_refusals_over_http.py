@@ -70,9 +70,49 @@ async def test_a_body_that_is_no_acceptable_json(market: Gateway, body: bytes, c
         ({"side": 1}, "invalid_side"),
         ({"side": {}}, "invalid_side"),
         ({"type": "limt"}, "invalid_type"),
-        ({"type": "stop"}, "unsupported"),
-        ({"trigger_price": 1}, "unsupported"),
-        ({"time_in_force": "gtd"}, "unsupported"),
+        ({"trigger_price": 1}, "invalid_value"),
+        ({"type": "stop"}, "missing_field"),
+        ({"type": "stop", "trigger_price": 51000}, "invalid_value"),
+        ({"type": "stop", "price": None, "trigger_price": 51000, "time_in_force": "gtc"}, "invalid_value"),
+        ({"type": "stop", "price": None, "trigger_price": 51000, "quantity": None}, "missing_field"),
+        (
+            {"type": "stop", "price": None, "trigger_price": 51000, "quantity": None, "quote_quantity": 100},
+            "invalid_value",
+        ),
+        ({"type": "stop_limit"}, "missing_field"),
+        ({"type": "stop_limit", "price": None, "trigger_price": 51000}, "missing_field"),
+        ({"type": "stop_limit", "trigger_price": 0}, "price_not_positive"),
+        ({"type": "stop_limit", "trigger_price": "51000.001"}, "price_off_tick"),
+        ({"type": "stop_limit", "trigger_price": "1e30"}, "amount_out_of_range"),
+        ({"type": "stop_limit", "trigger_price": 60000, "price": 53999}, "price_out_of_band"),
+        ({"type": "take_profit_limit", "trigger_price": 40000, "price": 44001}, "price_out_of_band"),
+        ({"type": "take_profit_limit", "trigger_price": "x"}, "invalid_value"),
+        ({"time_in_force": "gtd"}, "missing_field"),
+        ({"expires_at": "2999-01-01T00:00:00Z"}, "invalid_value"),
+        ({"time_in_force": "gtd", "expires_at": "2999-01-01T00:00:00"}, "invalid_value"),
+        ({"time_in_force": "gtd", "expires_at": "tomorrow"}, "invalid_value"),
+        ({"time_in_force": "gtd", "expires_at": "9999-12-31T23:59:59-12:00"}, "invalid_value"),
+        ({"time_in_force": "gtd", "expires_at": 1e15}, "invalid_value"),
+        ({"time_in_force": "gtd", "expires_at": 10**17}, "invalid_value"),
+        ({"time_in_force": "gtd", "expires_at": -1}, "invalid_value"),
+        ({"time_in_force": "gtd", "expires_at": 1}, "expiry_passed"),
+        ({"time_in_force": "gtd", "expires_at": "2001-01-01T00:00:00Z"}, "expiry_passed"),
+        ({"display_quantity": 0}, "quantity_out_of_range"),
+        ({"display_quantity": "0.1001"}, "quantity_out_of_range"),
+        ({"display_quantity": "0.00005"}, "quantity_off_lot"),
+        ({"display_quantity": "0.01", "time_in_force": "ioc"}, "invalid_value"),
+        ({"type": "market", "price": None, "display_quantity": "0.01"}, "invalid_value"),
+        ({"type": "market", "price": None, "post_only": True}, "invalid_value"),
+        ({"type": "market", "price": None, "expires_at": 1}, "invalid_value"),
+        ({"post_only": True, "time_in_force": "fok"}, "invalid_value"),
+        (
+            {"type": "market", "side": "sell", "price": None, "quantity": None, "quote_quantity": "4"},
+            "notional_too_small",
+        ),
+        (
+            {"type": "market", "side": "sell", "price": None, "quantity": None, "quote_quantity": "450005"},
+            "insufficient_funds",
+        ),
         ({"time_in_force": "day"}, "invalid_value"),
         ({"price": True}, "invalid_value"),
         ({"price": "1e5x"}, "invalid_value"),
@@ -142,7 +182,12 @@ async def test_paths_and_methods_that_are_not_there(market: Gateway) -> None:
 
 async def test_only_operators_do_what_operators_do(market: Gateway) -> None:
     deposit = {"user_id": "user-alice", "asset": "BTC", "amount": "1", "transfer_id": "x"}
-    for path, body in (("deposits", deposit), ("instruments", {}), ("symbols/BTCUSDT/status", {"status": "halted"})):
+    for path, body in (
+        ("deposits", deposit),
+        ("withdrawals", deposit),
+        ("instruments", {}),
+        ("symbols/BTCUSDT/status", {"status": "halted"}),
+    ):
         answer = await market.call("POST", f"/api/v1/admin/{path}", body, user="alice")
         assert (answer.status, answer.code) == (403, "forbidden")
         assert (await market.call("POST", f"/api/v1/admin/{path}", body)).code == "token_missing"

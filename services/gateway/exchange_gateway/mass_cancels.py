@@ -1,0 +1,109 @@
+"""Ending many orders at once, now or when the client falls silent: one command a symbol, to the partition it lives on.
+
+These have no intent: they are promised once the queue has them, and one that may not have got there is told as
+`queue_unavailable`. Sending them again is harmless. An order that another gateway promised while the queue was away may
+still come after them: a cancel of its own ends it.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import structlog
+
+from exchange_adapters.group_commit import QueueFullError
+from exchange_core.commands import CancelAllOrders, SetCancelTimer
+from exchange_core.instruments import Instrument
+from exchange_core.ports import Clock
+from exchange_gateway.catalogue import InstrumentCatalogue
+from exchange_gateway.commands_out import CommandDesk, OutgoingCommand
+from exchange_gateway.fields import Fields, invalid
+from exchange_gateway.nodes import NodeLease
+from exchange_gateway.orders import COMMAND_BYTES, OrderDesk, send_surely
+from exchange_gateway.problems import Code, ProblemError
+from exchange_gateway.tokens import Principal
+
+TIMEOUT_MAX_S: Final = 24 * 3600
+
+log = structlog.get_logger()
+
+
+class MassCancelDesk:
+    """Cancels all of a user's orders, and sets the timer that does so unless it is renewed."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        node: NodeLease,
+        catalogue: InstrumentCatalogue,
+        commands: CommandDesk,
+        orders: OrderDesk,
+    ) -> None:
+        self._clock = clock
+        self._node = node
+        self._catalogue = catalogue
+        self._commands = commands
+        self._orders = orders
+
+    async def cancel_all(self, principal: Principal, symbol: str | None, trace_id: str) -> dict[str, int]:
+        """End the user's orders in one symbol, or in all (None); symbol → id of its command.
+
+        Raises ProblemError `queue_unavailable` with `sent` and `not_sent`, the symbols, if any may not have been sent.
+        """
+        instruments = self._catalogue.listed() if symbol is None else [self._catalogue.require(symbol, status=404)]
+        commands = {
+            instrument.symbol: CancelAllOrders(
+                command_id=self._node.next_id(),
+                user_id=principal.user_id,
+                symbol=instrument.symbol,
+                entered_at_ms=self._clock.now_ms(),
+                trace_id=trace_id,
+            )
+            for instrument in instruments
+        }
+        failures = await asyncio.gather(
+            *[self._send(instrument, commands[instrument.symbol]) for instrument in instruments]
+        )
+        _raise_unsent(instruments, failures)
+        log.info("cancel_all_sent", symbols=len(commands))
+        return {name: command.command_id for name, command in commands.items()}
+
+    async def set_timer(self, principal: Principal, body: Mapping[str, Any], trace_id: str) -> SetCancelTimer:
+        """Arm, renew or (0 seconds) disarm the timer of one symbol; raises ProblemError."""
+        fields = Fields(body, ("symbol", "timeout_s"))
+        instrument = self._catalogue.require(fields.text("symbol", longest=32))
+        timeout_s = fields.integer("timeout_s")
+        if not 0 <= timeout_s <= TIMEOUT_MAX_S:
+            raise invalid("timeout_s", f"timeout_s must be 0 to {TIMEOUT_MAX_S}")
+        now_ms = self._clock.now_ms()
+        command = SetCancelTimer(
+            command_id=self._node.next_id(),
+            user_id=principal.user_id,
+            symbol=instrument.symbol,
+            entered_at_ms=now_ms,
+            trace_id=trace_id,
+            deadline_ms=now_ms + timeout_s * 1000 if timeout_s else None,
+        )
+        outgoing = OutgoingCommand(group=instrument.symbol, command=command, size=COMMAND_BYTES)
+        await send_surely(self._commands, instrument.partition, [outgoing])
+        return command
+
+    async def _send(self, instrument: Instrument, command: CancelAllOrders) -> Exception | None:
+        """Behind the user's orders that this gateway promised and could not send; the error if it failed."""
+        ahead = self._orders.unsent_orders(command.user_id, instrument.symbol)
+        outgoing = OutgoingCommand(group=instrument.symbol, command=command, size=COMMAND_BYTES)
+        try:
+            await send_surely(self._commands, instrument.partition, [*ahead, outgoing])
+        except (ProblemError, QueueFullError) as error:
+            return error
+        return None
+
+
+def _raise_unsent(instruments: Sequence[Instrument], failures: Sequence[Exception | None]) -> None:
+    by_symbol = {instrument.symbol: failure for instrument, failure in zip(instruments, failures, strict=True)}
+    not_sent = [symbol for symbol, failure in by_symbol.items() if failure is not None]
+    if not_sent:
+        sent = [symbol for symbol, failure in by_symbol.items() if failure is None]
+        detail = "not every command may have been passed on; repeat it"
+        raise ProblemError(Code.QUEUE_UNAVAILABLE, detail, sent=sent, not_sent=not_sent)
