@@ -13,7 +13,7 @@ LOCALSTACK_VENV := $(VENV)/localstack
 LOCALSTACK_INSTALLED := $(LOCALSTACK_VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check lint types unit bench localstack lock clean package-persister
+.PHONY: help up down test check lint types unit bench localstack lock clean containers sizes package-persister
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 26
