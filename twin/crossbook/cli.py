@@ -13,10 +13,12 @@ from crossbook import control, tables
 from crossbook import watch as watching
 from crossbook.audit_command import audit_command
 from crossbook.bench_command import bench_command
+from crossbook.check import check_command
 from crossbook.container_commands import bootstrap_command, seed_command
 from crossbook.errors import TwinError
 from crossbook.options import AWS_PORT, FANOUT_PORT, GATEWAY_PORT, TwinOptions
 from crossbook.replay import replay_command
+from crossbook.simulate import simulate_command
 from crossbook.state import StateDirectory
 from crossbook.terminal import console, errors, report
 
@@ -109,6 +111,8 @@ def watch(
 
 
 app.command("replay")(replay_command)
+app.command("simulate")(simulate_command)
+app.command("check")(check_command)
 app.command("audit")(audit_command)
 app.command("bench")(bench_command)
 app.command("bootstrap")(bootstrap_command)

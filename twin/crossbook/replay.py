@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from crossbook import control
+from crossbook.accounts import make_accounts, wait_funded
 from crossbook.api_client import Account, ApiClient, ApiError
 from crossbook.demo import OPERATOR, PASSWORD
 from crossbook.errors import TwinError
@@ -38,8 +39,6 @@ from exchange_core.money import units_text
 from exchange_core.orders import Side
 
 SYMBOL: Final = "BTCUSD"
-FUNDS_TIMEOUT_S: Final = 60.0
-FUNDS_POLL_S: Final = 0.2
 WATCH_TIMEOUT_S: Final = 5.0
 
 
@@ -142,7 +141,7 @@ async def replay(
         patience = Patience(options.patience_s)
         was_book_empty = await patience.insist(partial(_is_book_empty, api, options.symbol))
         stage("making accounts")
-        accounts = await _make_accounts(api, options, patience, run_id)
+        accounts = await make_accounts(api, patience, f"replay-{run_id}", options.account_count)
         await _fund(api, options, patience, recording, accounts, run_id)
         driver = ReplayDriver(
             accounts,
@@ -199,17 +198,6 @@ async def _is_book_empty(api: ApiClient, symbol: str) -> bool:
     return not book["bids"] and not book["asks"]
 
 
-async def _make_accounts(api: ApiClient, options: ReplayOptions, patience: Patience, run_id: str) -> list[Account]:
-    """Users of this run alone, whose passwords are forgotten with it."""
-    password = f"Replay-{secrets.token_urlsafe(18)}-1"
-    accounts = []
-    for number in range(options.account_count):
-        username = f"replay-{run_id}-{number + 1:02d}"
-        await patience.insist(partial(api.sign_up, username, password))
-        accounts.append(await patience.insist(partial(api.log_in, username, password)))
-    return accounts
-
-
 async def _fund(
     api: ApiClient,
     options: ReplayOptions,
@@ -233,7 +221,7 @@ async def _fund(
         await patience.insist(partial(deposit, transfer_id=f"replay-{run_id}-{number}"))
     for account, side, units in needs:
         asset, decimals = assets[side]
-        await _wait_funded(patience, account, asset, Decimal(units).scaleb(-decimals))
+        await wait_funded(patience, account, asset, Decimal(units).scaleb(-decimals))
 
 
 def funds_needed(recording: Recording, accounts: Sequence[Account]) -> list[tuple[Account, Side, int]]:
@@ -246,12 +234,3 @@ def funds_needed(recording: Recording, accounts: Sequence[Account]) -> list[tupl
             before = needs.get(id(account), (account, row.side, 0))[2]
             needs[id(account)] = (account, row.side, before + units)
     return list(needs.values())
-
-
-async def _wait_funded(patience: Patience, account: Account, asset: str, amount: Decimal) -> None:
-    try:
-        async with asyncio.timeout(FUNDS_TIMEOUT_S):
-            while (await patience.insist(account.available)).get(asset, Decimal(0)) < amount:
-                await asyncio.sleep(FUNDS_POLL_S)
-    except TimeoutError:
-        raise TwinError(f"the deposit of {account.username} did not show within {FUNDS_TIMEOUT_S:.0f} s") from None
