@@ -2,9 +2,9 @@
 # Build it from the repository's root:  docker build -f twin/cognito.Dockerfile -t crossbook/cognito .
 FROM python:3.13-slim AS dependencies
 COPY twin/requirements-ministack.lock /tmp/requirements.lock
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     python3 -m venv --without-pip /venv && \
-    python3 -m pip --python /venv/bin/python3 install --no-deps --require-hashes --only-binary :all: \
+    python3 -m pip --cache-dir /var/cache/pip --python /venv/bin/python3 install --no-deps --require-hashes --only-binary :all: \
         -r /tmp/requirements.lock
 
 FROM python:3.13-slim
