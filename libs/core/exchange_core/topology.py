@@ -201,6 +201,16 @@ def depth_channel(symbol: str) -> str:
     return f"depth:{symbol}"
 
 
+def ticker_channel(symbol: str) -> str:
+    """Redis: the last 24 hours as the message that the ticker channel sends; cached and published under one name."""
+    return f"ticker:{symbol}"
+
+
+def candle_channel(symbol: str, interval: str) -> str:
+    """Redis pub/sub: the messages of one candle interval (`1s` to `1d`), ready to be sent on."""
+    return f"candle:{symbol}:{interval}"
+
+
 def user_channel(user_id: str) -> str:
     """Redis pub/sub: what concerns one user's orders and balances."""
     return f"user:{user_id}"

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import structlog
 
+from exchange_adapters.tokens import Principal
 from exchange_core.checks import band
 from exchange_core.codec import encode_commands
 from exchange_core.commands import AmendOrder
@@ -29,7 +30,6 @@ from exchange_gateway.orders import OnItsWay, OrderDesk, raise_refusal
 from exchange_gateway.prices import PriceBoard
 from exchange_gateway.problems import Code, ProblemError
 from exchange_gateway.stages import Stages
-from exchange_gateway.tokens import Principal
 from exchange_gateway.validation import (
     require_in_band,
     require_trading,

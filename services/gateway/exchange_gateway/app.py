@@ -22,7 +22,9 @@ from typing import Final
 import structlog
 from aiohttp import web
 
+from exchange_adapters.sessions import SessionChecks
 from exchange_adapters.system import Readiness, add_health_routes, end_tasks, start_http
+from exchange_adapters.tokens import KeySource, TokenVerifier
 from exchange_core.errors import Fatal, PortError
 from exchange_core.ports import (
     Clock,
@@ -57,7 +59,6 @@ from exchange_gateway.routes_orders import OrderRoutes
 from exchange_gateway.routes_sessions import SessionRoutes
 from exchange_gateway.sessions import Authenticator, SessionDesk
 from exchange_gateway.sweeper import Sweeper
-from exchange_gateway.tokens import KeySource, TokenVerifier
 
 READINESS_EVERY_S: Final = 0.2
 SUBSCRIBE_EVERY_S: Final = 1.0
@@ -89,6 +90,7 @@ class Stations:
     node: NodeLease
     catalogue: InstrumentCatalogue
     sessions: SessionDesk
+    checks: SessionChecks
     verifier: TokenVerifier
     commands: CommandDesk
     holds: HoldDesk
@@ -131,10 +133,12 @@ def build(config: Config, ports: Ports) -> Stations:
         writer=owner,
         waiting_max=config.waiting_commands_max,
     )
+    checks = SessionChecks(ports.sessions, ports.clock)
     return Stations(
         node=NodeLease(ports.leases, ports.clock, random, owner),
         catalogue=InstrumentCatalogue(ports.reader),
-        sessions=SessionDesk(ports.sessions, ports.publisher, ports.clock),
+        sessions=SessionDesk(ports.sessions, checks, ports.publisher, ports.clock),
+        checks=checks,
         verifier=TokenVerifier(
             ports.keys, ports.clock, issuer=config.cognito_issuer, client_id=config.cognito_client_id
         ),
@@ -154,7 +158,7 @@ def build(config: Config, ports: Ports) -> Stations:
 
 def application(config: Config, ports: Ports, stations: Stations, readiness: Readiness) -> web.Application:
     """All routes behind the one middleware."""
-    authenticator = Authenticator(stations.verifier, stations.sessions)
+    authenticator = Authenticator(stations.verifier, stations.checks)
     prices = PriceBoard(ports.cache)
     order_desk = OrderDesk(
         clock=ports.clock,
@@ -206,6 +210,7 @@ def application(config: Config, ports: Ports, stations: Stations, readiness: Rea
             identity=ports.identity,
             verifier=stations.verifier,
             sessions=stations.sessions,
+            checks=stations.checks,
             authenticator=authenticator,
             session_lifetime_ms=config.session_lifetime_hours * 3_600_000,
         ),
@@ -227,7 +232,7 @@ async def _hear_notices(messages: MessageSource, stations: Stations) -> None:
             await asyncio.sleep(SUBSCRIBE_EVERY_S)
     async for channel, message in messages.messages():
         if channel == SESSIONS_CHANNEL:
-            stations.sessions.forget(message.decode(errors="replace"))
+            stations.checks.forget(message.decode(errors="replace"))
         else:
             stations.catalogue.notify()
 

@@ -13,10 +13,10 @@ from exchange_adapters.postgres_reader import PostgresReader
 from exchange_adapters.redis_market import RedisMarketCache, RedisMarketPublisher, RedisMessageSource
 from exchange_adapters.sqs import SqsCommandSink
 from exchange_adapters.system import SystemClock
+from exchange_adapters.tokens import HttpKeySource
 from exchange_gateway.app import Ports, run
 from exchange_gateway.config import Config
 from exchange_gateway.identity import CognitoIdentity
-from exchange_gateway.tokens import HttpKeySource
 
 log = structlog.get_logger()
 

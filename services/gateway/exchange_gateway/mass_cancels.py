@@ -12,6 +12,7 @@ from typing import Any, Final
 import structlog
 
 from exchange_adapters.group_commit import QueueFullError
+from exchange_adapters.tokens import Principal
 from exchange_core.commands import CancelAllOrders, SetCancelTimer
 from exchange_core.instruments import Instrument
 from exchange_core.ports import Clock
@@ -21,7 +22,6 @@ from exchange_gateway.fields import Fields, invalid
 from exchange_gateway.nodes import NodeLease
 from exchange_gateway.orders import COMMAND_BYTES, OrderDesk, send_surely
 from exchange_gateway.problems import Code, ProblemError
-from exchange_gateway.tokens import Principal
 
 TIMEOUT_MAX_S: Final = 24 * 3600
 

@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import structlog
@@ -10,6 +10,7 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from exchange_adapters.group_commit import QueueFullError
+from exchange_adapters.tokens import AuthenticationError, SessionRevokedError, TokenExpiredError, TokenInvalidError
 from exchange_core.errors import Fatal, PortError, Throttled
 from exchange_gateway.problems import PROBLEMS, Code, ProblemError, problem_response
 from exchange_gateway.stages import Stages
@@ -22,6 +23,11 @@ _HTTP_CODES: Final = {
     404: Code.NOT_FOUND,
     405: Code.METHOD_NOT_ALLOWED,
     413: Code.BODY_TOO_LARGE,
+}
+_REFUSED_TOKENS: Final[Mapping[type[AuthenticationError], Code]] = {
+    TokenInvalidError: Code.TOKEN_INVALID,
+    TokenExpiredError: Code.TOKEN_EXPIRED,
+    SessionRevokedError: Code.SESSION_REVOKED,
 }
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -73,6 +79,8 @@ def problem_of(error: Exception, request: web.Request) -> ProblemError:
     match error:
         case ProblemError():
             problem = error
+        case AuthenticationError():
+            problem = ProblemError(_REFUSED_TOKENS[type(error)], str(error))
         case web.HTTPException():
             problem = _http_problem(error)
         case HttpProcessingError() | web.RequestPayloadError():

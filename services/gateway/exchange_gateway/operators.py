@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from exchange_adapters.group_commit import QueueFullError
+from exchange_adapters.tokens import Principal
 from exchange_core.codec import encode_commands
 from exchange_core.commands import CASH_DESK, Command, DepositFunds, ListInstrument, SetSymbolStatus, WithdrawFunds
 from exchange_core.errors import PortError
@@ -28,7 +29,6 @@ from exchange_gateway.nodes import NodeLease
 from exchange_gateway.order_form import digest
 from exchange_gateway.orders import SEND_WAIT_S, raise_refusal, send_surely
 from exchange_gateway.problems import Code, ProblemError
-from exchange_gateway.tokens import Principal
 
 LISTINGS_OWNER: Final = "$LISTINGS"
 """Owns the intents of listings, by symbol; no user can have this id."""

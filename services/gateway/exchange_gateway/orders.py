@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from exchange_adapters.group_commit import QueueFullError
+from exchange_adapters.tokens import Principal
 from exchange_core.codec import decode_commands, encode_commands
 from exchange_core.commands import AmendOrder, CancelOrder, PlaceOrder
 from exchange_core.errors import PortError
@@ -40,7 +41,6 @@ from exchange_gateway.order_form import OrderRequest
 from exchange_gateway.prices import PriceBoard
 from exchange_gateway.problems import Code, ProblemError
 from exchange_gateway.stages import Stages
-from exchange_gateway.tokens import Principal
 from exchange_gateway.validation import price_order
 
 SEND_WAIT_S: Final = 1.0

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from aiohttp import hdrs, web
 
+from exchange_adapters.tokens import Principal
 from exchange_core.ids import parse_id
 from exchange_gateway.exact_json import dumps, parse_object
 from exchange_gateway.fields import invalid
@@ -13,7 +14,6 @@ from exchange_gateway.middleware import STAGES, TRACE_ID
 from exchange_gateway.problems import Code, ProblemError
 from exchange_gateway.sessions import Authenticator
 from exchange_gateway.stages import Stages
-from exchange_gateway.tokens import Principal
 
 BODY_BYTES_MAX: Final = 64 * 1024
 PAGE_DEFAULT: Final = 100
@@ -39,7 +39,7 @@ async def read_body(request: web.Request) -> dict[str, Any]:
 
 
 async def authenticate(authenticator: Authenticator, request: web.Request) -> Principal:
-    """Who sends this; raises ProblemError with one of the 401 codes."""
+    """Who sends this; raises ProblemError or AuthenticationError: each a 401."""
     with stages_of(request).measure("auth"):
         return await authenticator.principal(request.headers.get(hdrs.AUTHORIZATION))
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from exchange_adapters.tokens import Principal
 from exchange_core.ports import OrderView
 from exchange_gateway.amends import AMEND_FIELDS, AmendDesk
 from exchange_gateway.fields import CLIENT_ID_PATTERN, Fields, invalid
@@ -28,7 +29,6 @@ from exchange_gateway.requests import (
     wait_s_of,
 )
 from exchange_gateway.sessions import Authenticator
-from exchange_gateway.tokens import Principal
 from exchange_gateway.views import ids_json, placed_json
 
 ITEMS_MAX: Final = 100

@@ -5,6 +5,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
+from exchange_adapters.tokens import Principal
 from exchange_core.ports import DatabaseReader, OrderView, WalletHolds
 from exchange_gateway.amends import AmendDesk
 from exchange_gateway.catalogue import InstrumentCatalogue
@@ -25,7 +26,6 @@ from exchange_gateway.requests import (
     whole_number,
 )
 from exchange_gateway.sessions import Authenticator
-from exchange_gateway.tokens import Principal
 from exchange_gateway.views import balances_json, fill_json, ids_json, order_json, placed_json
 
 

@@ -5,11 +5,12 @@ from typing import Any
 import structlog
 from aiohttp import web
 
+from exchange_adapters.sessions import SessionChecks
+from exchange_adapters.tokens import Principal, TokenVerifier
 from exchange_gateway.fields import Fields
 from exchange_gateway.identity import IdentityProvider, IssuedTokens
 from exchange_gateway.requests import authenticate, json_answer, read_body, stages_of
 from exchange_gateway.sessions import Authenticator, SessionDesk
-from exchange_gateway.tokens import Principal, TokenVerifier
 
 log = structlog.get_logger()
 
@@ -23,12 +24,14 @@ class SessionRoutes:
         identity: IdentityProvider,
         verifier: TokenVerifier,
         sessions: SessionDesk,
+        checks: SessionChecks,
         authenticator: Authenticator,
         session_lifetime_ms: int,
     ) -> None:
         self._identity = identity
         self._verifier = verifier
         self._sessions = sessions
+        self._checks = checks
         self._authenticator = authenticator
         self._session_lifetime_ms = session_lifetime_ms
 
@@ -72,8 +75,8 @@ class SessionRoutes:
         with stages_of(request).measure("auth"):
             tokens = await self._identity.refresh(refresh_token)
             principal = await self._verifier.verify(tokens.access_token)
-            self._sessions.forget(principal.session_id)
-            await self._sessions.check(principal)
+            self._checks.forget(principal.session_id)
+            await self._checks.check(principal)
         return json_answer(_tokens_json(tokens, principal))
 
     async def log_out(self, request: web.Request) -> web.Response:

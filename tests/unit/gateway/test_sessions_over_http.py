@@ -7,9 +7,9 @@ import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from exchange_adapters.sessions import SESSION_CACHE_S
+from exchange_adapters.tokens import KEYS_REFETCH_MIN_S
 from exchange_core.topology import SESSIONS_CHANNEL
-from exchange_gateway.sessions import SESSION_CACHE_S
-from exchange_gateway.tokens import KEYS_REFETCH_MIN_S
 from tests.eventually import eventually
 from tests.unit.gateway.support import ISSUER, PASSWORD, Gateway, running_gateway
 

@@ -1,4 +1,12 @@
-"""Whether an access token is genuine, and whom it names. Whether its session still stands is `sessions`' question."""
+"""Whether an access token is genuine, and whom it names. Whether its session still stands is `sessions`' question.
+
+Needs the extra `tokens`. How a caller is told that it is not let in:
+
+    AuthenticationError
+    ├── TokenInvalidError     not an access token of this exchange's issuer
+    ├── TokenExpiredError     it was one
+    └── SessionRevokedError   it is one, but its log-in has ended (raised by `sessions`)
+"""
 
 import asyncio
 from collections import OrderedDict
@@ -12,7 +20,6 @@ import structlog
 
 from exchange_core.errors import PortError, Unavailable
 from exchange_core.ports import Clock
-from exchange_gateway.problems import Code, ProblemError
 
 ALGORITHM: Final = "RS256"
 OPERATORS_GROUP: Final = "operators"
@@ -24,6 +31,22 @@ _REMEMBERED_TOKENS: Final = 10_000
 _REQUIRED_CLAIMS: Final = ["exp", "iss", "sub", "client_id", "token_use", "origin_jti"]
 
 log = structlog.get_logger()
+
+
+class AuthenticationError(Exception):
+    """A caller who is not let in; the text says why in words that the caller may see."""
+
+
+class TokenInvalidError(AuthenticationError):
+    """Forged, malformed, or issued for something else."""
+
+
+class TokenExpiredError(AuthenticationError):
+    """Genuine, and past its time."""
+
+
+class SessionRevokedError(AuthenticationError):
+    """Genuine, and its log-in has ended."""
 
 
 class KeySource(Protocol):
@@ -84,8 +107,8 @@ class TokenVerifier:
         self._verified: OrderedDict[str, Principal] = OrderedDict()
 
     async def verify(self, token: str) -> Principal:
-        """The token's principal; raises ProblemError `token_invalid` or `token_expired`, or PortError when the keys
-        cannot be had."""
+        """The token's principal; raises TokenInvalidError or TokenExpiredError, or PortError when the keys cannot be
+        had."""
         principal = self._verified.get(token)
         if principal is None:
             principal = self._decode(token, await self._key_of(token))
@@ -93,7 +116,7 @@ class TokenVerifier:
             if len(self._verified) > _REMEMBERED_TOKENS:
                 self._verified.popitem(last=False)
         if principal.expires_at_s * 1000 <= self._clock.now_ms():
-            raise ProblemError(Code.TOKEN_EXPIRED, "log in again or refresh the token")
+            raise TokenExpiredError("log in again or refresh the token")
         return principal
 
     async def _key_of(self, token: str) -> jwt.PyJWK:
@@ -168,5 +191,5 @@ def _usable_keys(answer: Mapping[str, Any]) -> dict[str, jwt.PyJWK]:
     return keys
 
 
-def _not_valid(detail: str) -> ProblemError:
-    return ProblemError(Code.TOKEN_INVALID, f"the access token cannot be accepted: {detail}")
+def _not_valid(detail: str) -> TokenInvalidError:
+    return TokenInvalidError(f"the access token cannot be accepted: {detail}")
