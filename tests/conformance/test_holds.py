@@ -188,3 +188,13 @@ async def test_what_was_seen_is_pending_no_more_and_its_intent_stays(world, part
     await world.settlement.mark_seen(partition, [])
     assert [one.order_id for one in await world.holds.pending(partition, 10_000, 100)] == [intents[0].order_id]
     assert await world.holds.intent(user_id, intents[1].order_id) == intents[1]
+
+
+async def test_a_rebuild_sees_every_intent_that_is_not_marked_as_seen(world, user_id):
+    intents = [make_intent(user_id) for _ in range(30)]
+    for intent in intents:
+        await world.holds.commit({}, [intent])
+    partition, ids = intents[0].partition, [intent.order_id for intent in intents]
+    await world.restore.mark_seen(partition, ids[:3])
+    waiting = [one.order_id for one in await world.restore.all_pending(partition)]
+    assert [one for one in waiting if one in ids] == ids[3:]

@@ -2,6 +2,10 @@
 
 from random import Random
 
+import pytest
+
+from exchange_core.errors import Gone
+
 
 async def test_there_is_no_snapshot_at_first(world, partition):
     assert await world.snapshots.latest(partition) is None
@@ -36,5 +40,17 @@ async def test_history_written_twice_is_the_same_object(world, partition):
     await world.history.put(partition, 1, 9, b"slots 1 to 9")
     await world.history.put(partition, 1, 9, b"slots 1 to 9")
     await world.history.put(partition, 10, 10, b"slot 10")
-    assert await world.history_object(partition, 1, 9) == b"slots 1 to 9"
-    assert await world.history_object(partition, 10, 10) == b"slot 10"
+    assert await world.archive.get(partition, 1, 9) == b"slots 1 to 9"
+    assert await world.archive.get(partition, 10, 10) == b"slot 10"
+
+
+async def test_the_archive_says_what_it_has_in_order(world, partition):
+    assert await world.archive.spans(partition) == []
+    for first, last in ((10, 10), (1, 9), (11, 4_000)):
+        await world.history.put(partition, first, last, b"slots")
+    assert await world.archive.spans(partition) == [(1, 9), (10, 10), (11, 4_000)]
+
+
+async def test_an_object_that_was_never_written_is_gone(world, partition):
+    with pytest.raises(Gone):
+        await world.archive.get(partition, 1, 2)

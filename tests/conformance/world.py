@@ -13,7 +13,7 @@ from crossbook.bootstrap import create_resources
 from exchange_adapters.aws import open_clients
 from exchange_adapters.dynamodb_journal import DynamoJournal
 from exchange_adapters.dynamodb_tables import DynamoConnections, DynamoLeases, DynamoSessions
-from exchange_adapters.dynamodb_wallets import DynamoWalletHolds, DynamoWalletSettlement
+from exchange_adapters.dynamodb_wallets import DynamoWalletHolds, DynamoWalletRestore, DynamoWalletSettlement
 from exchange_adapters.kinesis import KinesisExecutionSink, KinesisExecutionSource
 from exchange_adapters.postgres import PostgresProjections, open_pool
 from exchange_adapters.postgres_reader import PostgresReader
@@ -23,7 +23,7 @@ from exchange_adapters.redis_market import (
     RedisMessageSource,
     RedisSubscriberSets,
 )
-from exchange_adapters.s3 import S3History, S3Snapshots
+from exchange_adapters.s3 import S3History, S3HistoryReader, S3Snapshots
 from exchange_adapters.sim import SimClock, SimCloud, SimRedis
 from exchange_adapters.sqs import SqsCommandSink, SqsCommandSource
 from exchange_adapters.system import SystemClock
@@ -36,6 +36,7 @@ from exchange_core.ports import (
     ExecutionSink,
     ExecutionSource,
     HistoryArchive,
+    HistoryReader,
     JournalReader,
     JournalWriter,
     LeaseStore,
@@ -47,6 +48,7 @@ from exchange_core.ports import (
     SnapshotStore,
     SubscriberSets,
     WalletHolds,
+    WalletRestore,
     WalletSettlement,
 )
 from exchange_core.topology import QueueSpec, StreamSpec, Topology
@@ -92,8 +94,10 @@ class World:
     execution_source: ExecutionSource
     holds: WalletHolds
     settlement: WalletSettlement
+    restore: WalletRestore
     snapshots: SnapshotStore
     history: HistoryArchive
+    archive: HistoryReader
     leases: LeaseStore
     sessions: SessionStore
     connections: ConnectionStore
@@ -105,7 +109,6 @@ class World:
     reader: DatabaseReader
 
     dead_letters: Callable[[int], Awaitable[list[str]]]
-    history_object: Callable[[int, int, int], Awaitable[bytes]]
     members: Callable[[str], Awaitable[set[str]]]
     connection: Callable[[str], Awaitable[str | None]]
     """The node that the store names for a connection."""
@@ -149,9 +152,6 @@ async def open_simulated() -> AsyncIterator[World]:
     async def dead_letters(partition: int) -> list[str]:
         return list(cloud.queues.dead_letters(partition))
 
-    async def history_object(partition: int, first: int, last: int) -> bytes:
-        return cloud.history.objects[partition, first, last]
-
     async def members(key: str) -> set[str]:
         return cloud.redis.members(key)
 
@@ -172,8 +172,10 @@ async def open_simulated() -> AsyncIterator[World]:
         execution_source=cloud.stream,
         holds=cloud.wallets,
         settlement=cloud.wallets,
+        restore=cloud.wallets,
         snapshots=cloud.snapshots,
         history=cloud.history,
+        archive=cloud.history,
         leases=cloud.leases,
         sessions=cloud.sessions,
         connections=cloud.connections,
@@ -184,7 +186,6 @@ async def open_simulated() -> AsyncIterator[World]:
         projections=cloud.projections,
         reader=cloud.reader,
         dead_letters=dead_letters,
-        history_object=history_object,
         members=members,
         connection=connection,
         split_shard=split_shard,
@@ -219,8 +220,10 @@ async def open_emulated(name: str, backing: Backing | LocalStackBacking) -> Asyn
             execution_source=KinesisExecutionSource(clients.kinesis, topology),
             holds=DynamoWalletHolds(clients.dynamodb, topology),
             settlement=DynamoWalletSettlement(clients.dynamodb, topology),
+            restore=DynamoWalletRestore(clients.dynamodb, topology),
             snapshots=S3Snapshots(clients.s3, topology),
             history=S3History(clients.s3, topology),
+            archive=S3HistoryReader(clients.s3, topology),
             leases=DynamoLeases(clients.dynamodb, topology),
             sessions=DynamoSessions(clients.dynamodb, topology),
             connections=DynamoConnections(clients.dynamodb, topology),
@@ -242,13 +245,6 @@ def _probes(clients: Any, topology: Topology, subscribers: RedisSubscriberSets) 
         response = await clients.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
         return [message["Body"] for message in response.get("Messages", [])]
 
-    async def history_object(partition: int, first: int, last: int) -> bytes:
-        key = f"history/partition={partition}/{first:012d}-{last:012d}.jsonl.zst"
-        response = await clients.s3.get_object(Bucket=topology.history.name, Key=key)
-        async with response["Body"] as body:
-            data: bytes = await body.read()
-            return data
-
     async def members(key: str) -> set[str]:
         return {member.decode() for member in await subscribers._redis.smembers(key)}
 
@@ -268,7 +264,6 @@ def _probes(clients: Any, topology: Topology, subscribers: RedisSubscriberSets) 
     return {
         "split_shard": split_shard,
         "dead_letters": dead_letters,
-        "history_object": history_object,
         "members": members,
         "connection": connection,
     }

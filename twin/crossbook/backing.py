@@ -9,7 +9,7 @@ from typing import Self
 
 from redis.asyncio import Redis
 
-from crossbook import bootstrap, migrations, postgres_server, redis_server
+from crossbook import bootstrap, persister_tools, postgres_server, redis_server
 from crossbook.aws_server import AwsServer
 from crossbook.bootstrap import Cloud
 from crossbook.errors import SetupError
@@ -182,7 +182,7 @@ class Backing:
     async def _migrate_template(self) -> None:
         async with self._template_lock:
             if not self._has_template:
-                await migrations.migrate(await self.create_database(TEMPLATE_DATABASE))
+                await persister_tools.migrate(await self.create_database(TEMPLATE_DATABASE))
                 self._has_template = True
 
     async def _empty_redis_database(self, number: int) -> str:

@@ -17,6 +17,7 @@ from crossbook.check import check_command
 from crossbook.container_commands import bootstrap_command, seed_command
 from crossbook.errors import TwinError
 from crossbook.options import AWS_PORT, FANOUT_PORT, GATEWAY_PORT, TwinOptions
+from crossbook.rebuild import rebuild_command
 from crossbook.replay import replay_command
 from crossbook.simulate import simulate_command
 from crossbook.state import StateDirectory
@@ -114,6 +115,7 @@ app.command("replay")(replay_command)
 app.command("simulate")(simulate_command)
 app.command("check")(check_command)
 app.command("audit")(audit_command)
+app.command("rebuild")(rebuild_command)
 app.command("bench")(bench_command)
 app.command("bootstrap")(bootstrap_command)
 app.command("seed")(seed_command)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 from botocore.exceptions import ClientError
 from redis.asyncio import Redis
 
-from crossbook import migrations
+from crossbook import persister_tools
 from crossbook.bootstrap import Cloud, UserPool, create_resources, create_user_pool, open_cloud
 from crossbook.container_world import CloudMark, ContainerWorld, DatabaseMarks, goes_on
 from crossbook.errors import MixedWorldsError
@@ -82,13 +82,15 @@ async def _go_on(
         raise MixedWorldsError(f"Cognito does not know the user pool of world {world.world_id}")
     if not await marks.has_database(world):
         raise MixedWorldsError(f"the database of world {world.world_id} is gone")
-    await asyncio.gather(create_resources(cloud, world.topology(prefix)), migrations.migrate(marks.database_url(world)))
+    await asyncio.gather(
+        create_resources(cloud, world.topology(prefix)), persister_tools.migrate(marks.database_url(world))
+    )
     return _site(marks, world, environment, prefix, world.user_pool)
 
 
 async def _create_database(marks: DatabaseMarks, world: ContainerWorld) -> None:
     await marks.create_database(world)
-    await migrations.migrate(marks.database_url(world))
+    await persister_tools.migrate(marks.database_url(world))
 
 
 async def _user_pool(cloud: Cloud, name: str) -> UserPool:

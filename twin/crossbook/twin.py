@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 from typing import Self
 
-from crossbook import bootstrap, migrations, world
+from crossbook import bootstrap, persister_tools, world
 from crossbook.backing import Backing
 from crossbook.bootstrap import UserPool
 from crossbook.demo import OPERATOR, PASSWORD, USERS
@@ -129,12 +129,16 @@ class Twin:
             f"`crossbook down --wipe --state-dir {self.backing.state.path}` forgets it"
         )
 
-    async def _start(self) -> None:
+    async def start_stores(self) -> None:
+        """Start what the services stand on, and no service. Raises TwinError; end it with `stop`."""
         await self.backing.start()
         self._remember_partitions()
         self._report("PostgreSQL, Redis and the emulated cloud are up")
         self._site = await self._build_site()
         self._report("queues, tables, stream, buckets and database are in place")
+
+    async def _start(self) -> None:
+        await self.start_stores()
         self.backing.announce(self.client_environment)
         await self.backing.supervisor.start(
             *(
@@ -177,7 +181,7 @@ class Twin:
             state_directory=backing.state.path,
             has_own_database=self.options.database_url is None,
         )
-        user_pool, _ = await asyncio.gather(self._user_pool(topology), migrations.migrate(database_url))
+        user_pool, _ = await asyncio.gather(self._user_pool(topology), persister_tools.migrate(database_url))
         return Site(
             topology=topology,
             aws=backing.aws_environment,

@@ -36,7 +36,7 @@ class DynamoJournal:
         """Slots n > after in order, consistently, at most `limit`; fewer only at the end (empty: none)."""
         slots: list[tuple[int, bytes]] = []
         async for items in pages(
-            self._client,
+            self._client.query,
             TableName=self._table,
             KeyConditionExpression="#partition = :partition AND #n > :after",
             ExpressionAttributeNames={"#partition": "partition", "#n": "n"},

@@ -6,23 +6,24 @@ in `ports.Intent`.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from exchange_adapters.aws import code_error, error_code, pause, writing
+from exchange_adapters.aws import code_error, error_code, writing
 from exchange_adapters.dynamodb_items import (
     CONDITION_FAILED,
     DynamoClient,
     Item,
+    delete_all,
     from_item,
     get,
     pages,
+    put_all,
     to_attribute,
     to_item,
 )
-from exchange_core.errors import Ambiguous, Conflict, PortError, Throttled
+from exchange_core.errors import Ambiguous, Conflict, PortError
 from exchange_core.ports import (
     MAX_TRANSACTION_ITEMS,
     AlreadySettledError,
@@ -34,8 +35,6 @@ from exchange_core.ports import (
 from exchange_core.topology import INTENT_TTL_S, Topology
 
 _APPLIED: Final = "applied_"
-_BATCH_ITEMS_MAX: Final = 25
-_BATCH_ATTEMPTS: Final = 8
 _REFUSED: Final = "ConditionalCheckFailed"
 
 
@@ -75,7 +74,7 @@ class DynamoWalletHolds:
         """All wallets of a user, read consistently, by asset."""
         wallets: list[Wallet] = []
         async for items in pages(
-            self._client,
+            self._client.query,
             TableName=self._wallets,
             KeyConditionExpression="#user = :user",
             ExpressionAttributeNames={"#user": "user_id"},
@@ -98,7 +97,7 @@ class DynamoWalletHolds:
         """The oldest intents not yet seen in the journal, in order of their ids."""
         found: list[Pending] = []
         async for items in pages(
-            self._client,
+            self._client.query,
             TableName=self._intents,
             KeyConditionExpression="#owner = :owner",
             ExpressionAttributeNames={"#owner": "owner"},
@@ -178,20 +177,36 @@ class DynamoWalletSettlement:
     async def mark_seen(self, partition: int, order_ids: Sequence[int]) -> None:
         """Delete the pending items of these orders; those that do not exist are passed over."""
         owner = _pending_owner(partition)
-        rest = iter(dict.fromkeys(order_ids))  # one batch may not name an item twice
-        while chunk := list(islice(rest, _BATCH_ITEMS_MAX)):
-            keys = [to_item({"owner": owner, "item": _pending_key(order_id)}) for order_id in chunk]
-            await self._delete([{"DeleteRequest": {"Key": key}} for key in keys])
+        once = dict.fromkeys(order_ids)  # one batch may not name an item twice
+        keys = ({"owner": owner, "item": _pending_key(order_id)} for order_id in once)
+        await delete_all(self._client, self._intents, keys)
 
-    async def _delete(self, requests: list[dict[str, Any]]) -> None:
-        for attempt in range(_BATCH_ATTEMPTS):
-            async with writing():
-                response = await self._client.batch_write_item(RequestItems={self._intents: requests})
-            requests = response.get("UnprocessedItems", {}).get(self._intents, [])
-            if not requests:
-                return
-            await pause(attempt)
-        raise Throttled(f"{len(requests)} items were left unprocessed {_BATCH_ATTEMPTS} times")
+
+class DynamoWalletRestore(DynamoWalletSettlement):
+    """WalletRestore: what a rebuild may do with wallets and intents, while no service runs."""
+
+    async def replace(self, wallets: Sequence[Wallet]) -> None:
+        """The table then holds these wallets, as they are given, and no others. A repeat is harmless."""
+        kept = {(wallet.user_id, wallet.asset) for wallet in wallets}
+        async for items in pages(self._client.scan, TableName=self._wallets):
+            found = [{"user_id": item["user_id"], "asset": item["asset"]} for item in items]
+            others = [key for key in found if (key["user_id"], key["asset"]) not in kept]
+            await delete_all(self._client, self._wallets, others)
+        await put_all(self._client, self._wallets, map(_wallet_item, wallets))
+
+    async def all_pending(self, partition: int) -> Sequence[Pending]:
+        """Every intent of the partition that is not marked as seen, read consistently."""
+        return [
+            _pending(item)
+            async for items in pages(
+                self._client.query,
+                TableName=self._intents,
+                KeyConditionExpression="#owner = :owner",
+                ExpressionAttributeNames={"#owner": "owner"},
+                ExpressionAttributeValues={":owner": to_attribute(_pending_owner(partition))},
+            )
+            for item in items
+        ]
 
 
 def _cancellation(
@@ -290,6 +305,17 @@ def _pending(item: Mapping[str, Any]) -> Pending:
         command=item["command"],
         created_at_ms=item["created_at_ms"],
     )
+
+
+def _wallet_item(wallet: Wallet) -> Item:
+    applied = {f"{_APPLIED}{partition}": slot for partition, slot in wallet.applied.items()}
+    return {
+        "user_id": wallet.user_id,
+        "asset": wallet.asset,
+        "available": wallet.available,
+        "held": wallet.held,
+        **applied,
+    }
 
 
 def _wallet(item: Mapping[str, Any]) -> Wallet:

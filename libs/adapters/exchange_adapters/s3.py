@@ -1,6 +1,6 @@
 """Snapshots and history in S3."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from exchange_adapters.aws import reading, writing
@@ -18,7 +18,7 @@ class ArchivingClient(Protocol):
 
 
 class SnapshotClient(ArchivingClient, Protocol):
-    """The matcher's permissions."""
+    """The matcher's permissions, and those of a rebuild."""
 
     async def get_object(self, **request: Any) -> dict[str, Any]: ...  # noqa: D102
 
@@ -83,9 +83,44 @@ class S3History:
     async def put(self, partition: int, first: int, last: int, data: bytes) -> None:
         """Write slots first..last as one object; its key says these numbers, so twice is the same object."""
         assert 0 < first <= last
-        key = f"history/partition={partition}/{first:012d}-{last:012d}.jsonl.zst"
+        key = _history_key(partition, first, last)
         async with writing(_TRANSFER_TIMEOUT_S):
             await self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType="application/zstd")
+
+
+class S3HistoryReader:
+    """HistoryReader: what S3History wrote."""
+
+    def __init__(self, client: SnapshotClient, topology: Topology) -> None:
+        self._client = client
+        self._bucket = topology.history.name
+
+    async def spans(self, partition: int) -> Sequence[tuple[int, int]]:
+        """(first, last) of every object of the partition, ascending."""
+        prefix = f"history/partition={partition}/"
+        request: dict[str, Any] = {"Bucket": self._bucket, "Prefix": prefix}
+        found: list[tuple[int, int]] = []
+        while True:
+            async with reading():
+                page = await self._client.list_objects_v2(**request)
+            for entry in page.get("Contents", []):
+                first, _, last = entry["Key"].removeprefix(prefix).partition(".")[0].partition("-")
+                found.append((int(first), int(last)))
+            if not page.get("IsTruncated"):
+                return sorted(found)
+            request["ContinuationToken"] = page["NextContinuationToken"]
+
+    async def get(self, partition: int, first: int, last: int) -> bytes:
+        """The object of these slots; raises Gone when there is none."""
+        async with reading(_TRANSFER_TIMEOUT_S):
+            response = await self._client.get_object(Bucket=self._bucket, Key=_history_key(partition, first, last))
+            async with response["Body"] as body:
+                data: bytes = await body.read()
+                return data
+
+
+def _history_key(partition: int, first: int, last: int) -> str:
+    return f"history/partition={partition}/{first:012d}-{last:012d}.jsonl.zst"
 
 
 def _snapshot_key(partition: int, n: int) -> str:

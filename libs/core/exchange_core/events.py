@@ -5,7 +5,9 @@ Every event has a `symbol` (or CASH_DESK) and that symbol's gapless `seq`; the s
 The effect of each on the wallets is in `ledger.py` and nowhere else.
 """
 
+import typing
 from dataclasses import dataclass
+from typing import Final
 
 from exchange_core.instruments import Instrument, SymbolStatus
 from exchange_core.orders import OrderStatus, OrderTerms, Reason, Side
@@ -193,3 +195,6 @@ Event = (
     | SymbolStatusChanged
     | CancelTimerSet
 )
+
+EVENT_CLASSES: Final[dict[str, type]] = {kind.__name__: kind for kind in typing.get_args(Event)}
+"""By name, as the archive writes them."""

@@ -2,18 +2,21 @@
 
 A posting moves units of an asset between two accounts of one user or of two: a wallet's `available` and `held`, the
 partition's fee account, and the world outside. Every entry balances to zero over all accounts, so money is conserved by
-construction. The hold itself is not a posting of the journal: the gateway took it (rule 2) before the order came.
+construction. The hold itself is not a posting of the journal: the gateway took it (rule 2) before the order came. What
+it took can be told from the command, and from the event that shows the command.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from exchange_core.commands import AmendOrder, Command, PlaceOrder, WithdrawFunds
 from exchange_core.events import (
     CommandRefused,
     Event,
     FundsDeposited,
     FundsWithdrawn,
+    OrderAccepted,
     OrderAmended,
     OrderDecremented,
     OrderDone,
@@ -122,6 +125,34 @@ def wallet_deltas(posted: Iterator[Posting]) -> dict[tuple[str, str], Delta]:
             else:
                 delta.held += amount
     return deltas
+
+
+Hold = tuple[str, str, int]
+"""(user_id, asset, units > 0) that the gateway moved from `available` to `held`."""
+
+
+def hold_of(command: Command) -> Hold | None:
+    """What the gateway took before it promised the command."""
+    match command:
+        case PlaceOrder() | AmendOrder() if command.hold > 0:
+            return command.user_id, command.hold_asset, command.hold
+        case WithdrawFunds():
+            return command.account_id, command.asset, command.amount
+    return None
+
+
+def hold_before(event: Event, instruments: Mapping[str, Instrument]) -> Hold | None:
+    """What the gateway had taken for the command that the event is the first to show."""
+    match event:
+        case OrderAccepted() | OrderRejected() if event.hold:
+            return event.user_id, event.hold_asset, event.hold
+        case OrderAmended() if event.taken:
+            return event.user_id, hold_asset(event.side, instruments[event.symbol]), event.taken
+        case CommandRefused() if event.released:
+            return event.user_id, event.asset, event.released
+        case FundsWithdrawn():
+            return event.user_id, event.asset, event.amount
+    return None
 
 
 def _trade(trade: TradeExecuted, instrument: Instrument, partition: int) -> Iterator[Posting]:

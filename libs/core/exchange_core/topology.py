@@ -216,6 +216,16 @@ def user_channel(user_id: str) -> str:
     return f"user:{user_id}"
 
 
+def partition_lease(partition: int) -> str:
+    """Lease: which matcher works the partition."""
+    return f"matcher#{partition}"
+
+
+def node_lease(node: int) -> str:
+    """Lease: which gateway makes ids with this number."""
+    return f"node#{node}"
+
+
 INSTRUMENTS_CHANNEL: Final = "instruments"
 """Redis pub/sub: told that an instrument was listed or changed its status."""
 SESSIONS_CHANNEL: Final = "sessions"

@@ -36,13 +36,14 @@ def to_plain(value: Any) -> Any:
     return value
 
 
-def from_plain(cls: type, values: dict[str, Any]) -> Any:
-    """Build a dataclass from its JSON object; raises DecodeError."""
+def from_plain(cls: type, values: dict[str, Any], *, is_ours: bool = False) -> Any:
+    """Build a dataclass from its JSON object; raises DecodeError. What `is_ours`, an event that we wrote, may hold
+    larger integers than a message that came in."""
     arguments = []
     for field in message_fields(cls):
         value = values.get(field.name, _ABSENT)
         if value is not _ABSENT:
-            arguments.append(field.convert(value))
+            arguments.append(field.convert_all([value])[0] if is_ours else field.convert(value))
         elif field.is_required:
             raise DecodeError(f"{cls.__name__} lacks {field.name}")
         else:

@@ -9,6 +9,7 @@ import structlog
 from exchange_core.errors import Fatal, PortError
 from exchange_core.ids import NODE_COUNT, IdGenerator
 from exchange_core.ports import Clock, LeaseStore
+from exchange_core.topology import node_lease
 from exchange_gateway.problems import Code, ProblemError
 
 LEASE_MS: Final = 30_000
@@ -66,7 +67,7 @@ class NodeLease:
         if node is None:
             return
         try:
-            await self._leases.release(_lease_name(node), self._owner)
+            await self._leases.release(node_lease(node), self._owner)
         except PortError as error:
             log.warning("node_lease_not_released", node=node, error=type(error).__name__)
 
@@ -81,13 +82,9 @@ class NodeLease:
 
     async def _acquire(self, node: int) -> bool:
         asked_at_s = asyncio.get_running_loop().time()
-        if not await self._leases.acquire(_lease_name(node), self._owner, self._clock.now_ms(), LEASE_MS):
+        if not await self._leases.acquire(node_lease(node), self._owner, self._clock.now_ms(), LEASE_MS):
             return False
         if self._node != node or self._ids is None:
             self._node, self._ids = node, IdGenerator(node)
         self._good_until_s = asked_at_s + LEASE_MS / 1000 - MARGIN_S
         return True
-
-
-def _lease_name(node: int) -> str:
-    return f"node#{node}"

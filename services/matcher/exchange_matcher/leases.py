@@ -8,11 +8,7 @@ one partition are slow and right (DESIGN.md section 3.3).
 import structlog
 
 from exchange_core.ports import Clock, LeaseStore
-
-
-def partition_lease(partition: int) -> str:
-    """The lease of whoever works the partition."""
-    return f"matcher#{partition}"
+from exchange_core.topology import partition_lease
 
 
 def seat_lease(seat: int) -> str:

@@ -6,11 +6,13 @@ from types import SimpleNamespace
 from typing import Any
 
 from exchange_adapters.aws import open_clients
-from exchange_adapters.dynamodb_wallets import DynamoWalletSettlement
+from exchange_adapters.dynamodb_journal import DynamoJournal
+from exchange_adapters.dynamodb_tables import DynamoLeases
+from exchange_adapters.dynamodb_wallets import DynamoWalletRestore, DynamoWalletSettlement
 from exchange_adapters.kinesis import KinesisExecutionSource
 from exchange_adapters.postgres import PostgresProjections, open_pool
 from exchange_adapters.redis_market import RedisMarketPublisher
-from exchange_adapters.s3 import S3History
+from exchange_adapters.s3 import S3History, S3HistoryReader
 from exchange_adapters.system import SystemClock
 from exchange_persister.app import Ports
 from exchange_persister.apply import SettlementPorts
@@ -29,6 +31,24 @@ async def open_settlement_ports(config: Config) -> AsyncIterator[SettlementPorts
     """The real adapters of the Lambda: it is handed its records, and has no right to read the stream itself."""
     async with _open(config, "dynamodb", "s3") as (_, parts):
         yield SettlementPorts(**parts)
+
+
+@asynccontextmanager
+async def open_rebuild_ports(config: Config) -> AsyncIterator[dict[str, Any]]:
+    """The real adapters of `rebuild.Ports`, by name. Its rights are an operator's, not the persister's."""
+    topology = config.topology
+    async with (
+        open_clients("dynamodb", "s3") as clients,
+        open_pool(config.database_url.get_secret_value(), max_size=2) as pool,
+    ):
+        yield {
+            "clock": SystemClock(),
+            "journal": DynamoJournal(clients.dynamodb, topology),
+            "history": S3HistoryReader(clients.s3, topology),
+            "projections": PostgresProjections(pool),
+            "wallets": DynamoWalletRestore(clients.dynamodb, topology),
+            "leases": DynamoLeases(clients.dynamodb, topology),
+        }
 
 
 @asynccontextmanager

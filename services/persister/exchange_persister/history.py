@@ -6,15 +6,20 @@ them apart from others. Objects cover every slot, those without events too.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Final
 
 import orjson
 import zstandard
 
 from exchange_core.codec import Slot
-from exchange_core.wire import to_plain
+from exchange_core.events import EVENT_CLASSES, Event
+from exchange_core.wire import DecodeError, from_plain, to_plain
 
 _ZSTD_LEVEL: Final = 3
+_WRITER: Final = "history"
+"""Stands where the matcher's name was, which the archive does not keep."""
 
 
 def history_object(slots: Sequence[Slot]) -> bytes:
@@ -36,3 +41,31 @@ def history_lines(slots: Sequence[Slot]) -> Iterator[bytes]:
                 "type": kind.__name__,
             }
             yield orjson.dumps(place)[:-1] + b"," + orjson.dumps(event, default=to_plain)[1:] + b"\n"
+
+
+def history_slots(data: bytes, partition: int, first: int, last: int, at_ms: int) -> Iterator[Slot]:
+    """The slots first..last of an object, with what a journal needs of them; raises DecodeError.
+
+    One without events has left no line: it takes the time of the slot before it, `at_ms` to begin with. What was
+    archived had been in the stream, so each slot says that all before it were fed.
+    """
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True) as reader:
+            lines = [orjson.loads(line) for line in reader.readall().splitlines()]
+    except (zstandard.ZstdError, orjson.JSONDecodeError) as error:
+        raise DecodeError("not an object of the history") from error
+    found = {n: list(group) for n, group in groupby(lines, key=itemgetter("slot"))}
+    for n in range(first, last + 1):
+        rows = found.get(n, [])
+        at_ms = rows[0]["at_ms"] if rows else at_ms
+        events = tuple(_event(row) for row in rows)
+        yield Slot(partition=partition, n=n, at_ms=at_ms, fed_through=n - 1, writer=_WRITER, events=events)
+
+
+def _event(row: dict[str, Any]) -> Event:
+    try:
+        kind = EVENT_CLASSES[row["type"]]
+    except KeyError as error:
+        raise DecodeError(f"not an event: {row.get('type')!r}") from error
+    event: Event = from_plain(kind, row, is_ours=True)
+    return event

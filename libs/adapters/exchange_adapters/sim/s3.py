@@ -1,9 +1,11 @@
 """The buckets in memory, as `exchange_adapters.s3` finds them in S3: whole objects, read after write."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from exchange_adapters.sim.faults import Faults
 from exchange_adapters.sim.store import SimStore
+from exchange_core.errors import Gone
 from exchange_core.ports import Clock
 
 MAX_SNAPSHOTS: Final = 3
@@ -33,7 +35,7 @@ class SimSnapshots(SimStore):
 
 
 class SimHistory(SimStore):
-    """HistoryArchive."""
+    """HistoryArchive and HistoryReader in one."""
 
     def __init__(self, *, clock: Clock | None = None, faults: Faults | None = None) -> None:
         super().__init__(clock=clock, faults=faults)
@@ -45,3 +47,15 @@ class SimHistory(SimStore):
         assert 0 < first <= last, "slots are numbered from 1"
         async with self._faults.call("history.put"):
             self.objects[partition, first, last] = data
+
+    async def spans(self, partition: int) -> Sequence[tuple[int, int]]:
+        """As HistoryReader.spans. Operation `history.spans`."""
+        async with self._faults.call("history.spans", is_read=True):
+            return sorted((first, last) for number, first, last in self.objects if number == partition)
+
+    async def get(self, partition: int, first: int, last: int) -> bytes:
+        """As HistoryReader.get. Operation `history.get`."""
+        async with self._faults.call("history.get", is_read=True):
+            if (partition, first, last) not in self.objects:
+                raise Gone(f"there is no object of slots {first} to {last}")
+            return self.objects[partition, first, last]

@@ -37,7 +37,7 @@ class _WalletItem:
 
 
 class SimWallets(SimStore):
-    """WalletHolds and WalletSettlement in one."""
+    """WalletHolds, WalletSettlement and WalletRestore in one."""
 
     def __init__(self, *, clock: Clock | None = None, faults: Faults | None = None) -> None:
         super().__init__(clock=clock, faults=faults)
@@ -112,6 +112,19 @@ class SimWallets(SimStore):
         async with self._faults.call("wallets.mark_seen"):
             for order_id in order_ids:
                 self._pending.get(partition, {}).pop(order_id, None)
+
+    async def replace(self, wallets: Sequence[Wallet]) -> None:
+        """As WalletRestore.replace. Operation `wallets.replace`."""
+        async with self._faults.call("wallets.replace"):
+            self._wallets.clear()  # in place: every host's view shares it
+            for wallet in wallets:
+                item = _WalletItem(wallet.available, wallet.held, dict(wallet.applied))
+                self._wallets[wallet.user_id, wallet.asset] = item
+
+    async def all_pending(self, partition: int) -> Sequence[Pending]:
+        """As WalletRestore.all_pending. Operation `wallets.pending`."""
+        async with self._faults.call("wallets.pending", is_read=True):
+            return [one for _, one in sorted(self._pending.get(partition, {}).items())]
 
     def all_wallets(self) -> list[Wallet]:
         """Every wallet, by user and asset."""

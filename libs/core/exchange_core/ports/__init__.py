@@ -18,6 +18,7 @@ from exchange_core.ports.database import (
 from exchange_core.ports.executions import ExecutionSink, ExecutionSource, Shard, StreamPage, StreamRecord
 from exchange_core.ports.journal import (
     HistoryArchive,
+    HistoryReader,
     JournalReader,
     JournalWriter,
     SlotTakenError,
@@ -34,6 +35,7 @@ from exchange_core.ports.wallets import (
     Pending,
     Wallet,
     WalletHolds,
+    WalletRestore,
     WalletSettlement,
     item_count,
 )
@@ -52,6 +54,7 @@ __all__ = [
     "ExecutionSource",
     "FillView",
     "HistoryArchive",
+    "HistoryReader",
     "HoldRefusedError",
     "Intent",
     "JournalPosition",
@@ -76,6 +79,7 @@ __all__ = [
     "TradeView",
     "Wallet",
     "WalletHolds",
+    "WalletRestore",
     "WalletSettlement",
     "item_count",
 ]

@@ -44,3 +44,15 @@ class HistoryArchive(Protocol):
     async def put(self, partition: int, first: int, last: int, data: bytes) -> None:
         """Write slots first..last as one object; its key says these numbers, so twice is the same object."""
         ...
+
+
+class HistoryReader(Protocol):
+    """The archive read back, for a restore."""
+
+    async def spans(self, partition: int) -> Sequence[tuple[int, int]]:
+        """(first, last) of every object of the partition, ascending."""
+        ...
+
+    async def get(self, partition: int, first: int, last: int) -> bytes:
+        """The object of these slots; raises Gone when there is none."""
+        ...

@@ -119,3 +119,19 @@ class WalletSettlement(Protocol):
     async def mark_seen(self, partition: int, order_ids: Sequence[int]) -> None:
         """Delete the pending items of these orders; those that do not exist are passed over."""
         ...
+
+
+class WalletRestore(Protocol):
+    """What `rebuild` may do with wallets and intents, while no service runs."""
+
+    async def replace(self, wallets: Sequence[Wallet]) -> None:
+        """The table then holds these wallets, as they are given, and no others. A repeat is harmless."""
+        ...
+
+    async def all_pending(self, partition: int) -> Sequence[Pending]:
+        """Every intent of the partition that is not marked as seen, read consistently."""
+        ...
+
+    async def mark_seen(self, partition: int, order_ids: Sequence[int]) -> None:
+        """As WalletSettlement.mark_seen."""
+        ...
