@@ -12,6 +12,10 @@ INSTALLED := $(VENV)/installed
 LOCALSTACK_VENV := $(VENV)/localstack
 LOCALSTACK_INSTALLED := $(LOCALSTACK_VENV)/installed
 
+# Tests that share nothing run side by side; the others share servers that are started once for all of them.
+INDEPENDENT := tests/unit tests/property tests/versions
+ON_ALL_CORES := -n logical --maxprocesses 8 --dist worksteal
+
 .DEFAULT_GOAL := help
 .PHONY: help up down test check lint types unit bench localstack lock clean containers sizes package-persister
 
@@ -25,7 +29,8 @@ down: $(INSTALLED) ## stop it (FLAGS=--wipe forgets all it knew)
 	@$(BIN)/crossbook down $(FLAGS)
 
 test: lint types $(LOCALSTACK_INSTALLED) ## the whole gate: lint, types, imports, all tests
-	$(BIN)/pytest
+	$(BIN)/pytest $(ON_ALL_CORES) $(INDEPENDENT)
+	$(BIN)/pytest $(addprefix --ignore=,$(INDEPENDENT))
 
 check: lint types unit ## the quick gate: lint, types, imports, unit and property tests
 
@@ -50,7 +55,7 @@ types: $(INSTALLED)
 	$(BIN)/mypy
 
 unit: $(INSTALLED)
-	$(BIN)/pytest tests/unit tests/property
+	$(BIN)/pytest $(ON_ALL_CORES) tests/unit tests/property
 
 $(INSTALLED): requirements.lock requirements-uv.lock twin/requirements-ministack.lock $(PROJECTS)
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or later is needed; name one: make PYTHON=/path/to/python" >&2; exit 1; }
