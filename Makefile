@@ -94,6 +94,9 @@ $(LOCALSTACK_INSTALLED): tests/localstack/requirements.lock tests/localstack/pac
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-package exchange-core --no-emit-package exchange-adapters --custom-compile-command 'make lock'
 
+# The package that ships Swagger UI asks for Flask, which its files do not need.
+WITHOUT_FLASK := --override services/gateway/overrides.txt
+
 # Newer releases of its dependencies break LocalStack 4.14.0. Chosen as of its day, then locked with the hashes of all
 # their files, of which some were published later. It has no solution for Python 3.14, so the lock is not universal.
 COMPILE_LOCALSTACK := $(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
@@ -103,9 +106,9 @@ lock: ## pin all dependencies again (UPGRADE=1 to the newest there are)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--no-deps --require-hashes -r requirements-uv.lock
-	$(COMPILE) $(if $(UPGRADE),--upgrade) --all-extras --group pyproject.toml:dev $(PROJECTS) -o requirements.lock
+	$(COMPILE) $(WITHOUT_FLASK) $(if $(UPGRADE),--upgrade) --all-extras --group pyproject.toml:dev $(PROJECTS) -o requirements.lock
 	for folder in $(addprefix services/,$(SERVICES)) twin; do \
-		$(COMPILE) -c requirements.lock $$folder/pyproject.toml -o $$folder/requirements.lock || exit 1; done
+		$(COMPILE) $(WITHOUT_FLASK) -c requirements.lock $$folder/pyproject.toml -o $$folder/requirements.lock || exit 1; done
 	$(COMPILE) -c requirements.lock --group pyproject.toml:alone -o tests/alone/requirements.lock
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --group twin/pyproject.toml:ministack -o twin/requirements-ministack.lock
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --group pyproject.toml:bootstrap -o requirements-uv.lock

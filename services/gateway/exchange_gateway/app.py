@@ -52,6 +52,7 @@ from exchange_gateway.orders import OrderDesk
 from exchange_gateway.prices import PriceBoard
 from exchange_gateway.requests import BODY_BYTES_MAX
 from exchange_gateway.routes_batches import BatchRoutes
+from exchange_gateway.routes_documents import DocumentRoutes
 from exchange_gateway.routes_market import MarketRoutes
 from exchange_gateway.routes_mass_cancels import MassCancelRoutes
 from exchange_gateway.routes_operators import OperatorRoutes
@@ -215,6 +216,7 @@ def application(config: Config, ports: Ports, stations: Stations, readiness: Rea
             session_lifetime_ms=config.session_lifetime_hours * 3_600_000,
         ),
         OperatorRoutes(authenticator=authenticator, desk=operator_desk),
+        DocumentRoutes(),
     )
     app = web.Application(
         middlewares=[Surroundings(config.requests_in_flight_max).surround], client_max_size=BODY_BYTES_MAX

@@ -1,0 +1,113 @@
+"""The contract describes what the gateway serves: every route, every code, and nothing else."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import openapi_spec_validator
+
+from exchange_adapters.sim import SimClock, SimCloud
+from exchange_adapters.system import Readiness
+from exchange_gateway.app import Ports, application, build
+from exchange_gateway.contract import document
+from exchange_gateway.problems import Code
+from tests.unit.gateway.support import FakeDirectory, gateway_config, running_gateway
+
+METHODS = ("get", "put", "post", "delete", "patch")
+UNROUTED = {Code.NOT_FOUND, Code.METHOD_NOT_ALLOWED}
+"""Answered where there is no operation."""
+
+
+def operations() -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    for path, item in document()["paths"].items():
+        for method in METHODS:
+            if method in item:
+                yield method.upper(), path, item[method]
+
+
+def resolved(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    while "$ref" in node:
+        target: Any = document()
+        for part in node["$ref"].removeprefix("#/").split("/"):
+            target = target[part.replace("~1", "/").replace("~0", "~")]
+        node = target
+    return node
+
+
+def codes_of(operation: Mapping[str, Any]) -> Iterator[tuple[int, Code]]:
+    for status, response in operation["responses"].items():
+        for kind, content in resolved(response).get("content", {}).items():
+            if kind == "application/problem+json":
+                for code in content["schema"]["allOf"][1]["properties"]["code"]["enum"]:
+                    yield int(status), Code(code)
+
+
+def test_the_document_is_an_openapi_document() -> None:
+    openapi_spec_validator.validate(dict(document()))
+
+
+async def test_every_route_is_in_the_contract_and_nothing_else_is() -> None:
+    clock = SimClock()
+    cloud, directory, config = SimCloud.build(clock=clock), FakeDirectory(clock), gateway_config()
+    ports = Ports(
+        clock=clock,
+        wallets=cloud.wallets,
+        commands=cloud.queues,
+        reader=cloud.reader,
+        leases=cloud.leases,
+        sessions=cloud.sessions,
+        cache=cloud.redis,
+        publisher=cloud.redis,
+        messages=cloud.redis,
+        identity=directory,
+        keys=directory,
+    )
+    app = application(config, ports, build(config, ports), Readiness("http"))
+    routes = {
+        (route.method, route.resource.canonical)
+        for route in app.router.routes()
+        if route.resource is not None and route.method != "HEAD"
+    }
+    assert routes == {(method, path) for method, path, _ in operations()}
+
+
+def test_every_operation_has_a_name_of_its_own_and_says_who_may() -> None:
+    names = [operation["operationId"] for _, _, operation in operations()]
+    assert len(names) == len(set(names))
+    assert all("security" in operation and operation["tags"] for _, _, operation in operations())
+
+
+def test_every_code_is_listed_and_given_by_some_operation() -> None:
+    assert document()["components"]["schemas"]["ProblemCode"]["enum"] == list(Code)
+    given = {code for _, _, operation in operations() for _, code in codes_of(operation)}
+    assert given | UNROUTED == set(Code)
+
+
+def test_every_answer_tells_its_trace_and_its_times() -> None:
+    for method, path, operation in operations():
+        for status, response in operation["responses"].items():
+            headers = resolved(response)["headers"]
+            assert {"X-Trace-Id", "Server-Timing", "X-RateLimit-Limit"} <= headers.keys(), (method, path, status)
+            if status == "429" or (status == "503" and path != "/readyz"):
+                assert "Retry-After" in headers, (method, path, status)
+
+
+async def test_the_contract_is_served_and_shown_without_anything_from_elsewhere() -> None:
+    async with running_gateway() as gateway:
+        answer = await gateway.call("GET", "/api/v1/openapi.json")
+        assert (answer.status, answer.body) == (200, document())
+        page = await gateway.call("GET", "/docs")
+        assert page.status == 200 and "://" not in page.text
+        assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+        for name in ("swagger-ui.css", "swagger-ui-bundle.js", "start.js"):
+            assert f"docs/{name}" in page.text
+            assert (await gateway.call("GET", f"/docs/{name}")).status == 200
+        for name in ("nothing.js", "page.html.gz", "..%2Fcontract.py"):
+            assert (await gateway.call("GET", f"/docs/{name}")).code == "not_found"
+
+
+async def test_what_wants_a_user_refuses_nobody() -> None:
+    async with running_gateway() as gateway:
+        for method, path, operation in operations():
+            answer = await gateway.call(method, path.replace("{", "").replace("}", ""))
+            refused = answer.status == 401 and answer.code == "token_missing"
+            assert refused == bool(operation["security"]), (method, path, answer.text)
