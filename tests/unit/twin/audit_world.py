@@ -20,7 +20,7 @@ from exchange_core.engine import PartitionEngine
 from exchange_core.orders import Side, TimeInForce
 from exchange_core.ports import Intent, StreamRecord
 from exchange_core.topology import Topology
-from exchange_matcher.publication import cache_entries
+from exchange_matcher.publication import book_now, cache_entries
 from exchange_matcher.slots import pack_slots
 from exchange_persister.apply import Applier, SettlementPorts
 from tests.unit.matcher.support import INSTRUMENT, SYMBOL, cancel, deposit, listing, order
@@ -112,7 +112,9 @@ class AuditWorld:
         found.history = {key: inflate(data) for key, data in self.cloud.history.objects.items()}
         for engine in self.engines:
             for symbol in engine.instruments:
-                found.cache.update(cache_entries(engine, symbol, self.clock.now_ms()))
+                instrument = engine.instruments[symbol]
+                book = book_now(engine, instrument, None)
+                found.cache.update(cache_entries(engine, instrument, book, self.clock.now_ms()))
         return found
 
     def slots(self, partition: int) -> list[Slot]:
