@@ -17,6 +17,7 @@ from exchange_adapters.dynamodb_wallets import DynamoWalletHolds, DynamoWalletRe
 from exchange_adapters.kinesis import KinesisExecutionSink, KinesisExecutionSource
 from exchange_adapters.postgres import PostgresProjections, open_pool
 from exchange_adapters.postgres_reader import PostgresReader
+from exchange_adapters.redis_limits import RedisOnceMarks, RedisRateLimiter
 from exchange_adapters.redis_market import (
     RedisMarketCache,
     RedisMarketPublisher,
@@ -43,7 +44,9 @@ from exchange_core.ports import (
     MarketCache,
     MarketPublisher,
     MessageSource,
+    OnceMarks,
     Projections,
+    RateLimiter,
     SessionStore,
     SnapshotStore,
     SubscriberSets,
@@ -104,6 +107,8 @@ class World:
     publisher: MarketPublisher
     cache: MarketCache
     subscribers: SubscriberSets
+    limiter: RateLimiter
+    once: OnceMarks
     open_message_source: Callable[[], AbstractAsyncContextManager[MessageSource]]
     projections: Projections
     reader: DatabaseReader
@@ -182,6 +187,8 @@ async def open_simulated() -> AsyncIterator[World]:
         publisher=cloud.redis,
         cache=cloud.redis,
         subscribers=cloud.redis,
+        limiter=cloud.redis,
+        once=cloud.redis,
         open_message_source=open_message_source,
         projections=cloud.projections,
         reader=cloud.reader,
@@ -208,6 +215,8 @@ async def open_emulated(name: str, backing: Backing | LocalStackBacking) -> Asyn
         publisher = await stack.enter_async_context(RedisMarketPublisher(site.redis_url))
         cache = await stack.enter_async_context(RedisMarketCache(site.redis_url))
         subscribers = await stack.enter_async_context(RedisSubscriberSets(site.redis_url))
+        limiter = await stack.enter_async_context(RedisRateLimiter(site.redis_url))
+        once = await stack.enter_async_context(RedisOnceMarks(site.redis_url))
         journal = DynamoJournal(clients.dynamodb, topology)
         yield World(
             name=name,
@@ -230,6 +239,8 @@ async def open_emulated(name: str, backing: Backing | LocalStackBacking) -> Asyn
             publisher=publisher,
             cache=cache,
             subscribers=subscribers,
+            limiter=limiter,
+            once=once,
             open_message_source=lambda: RedisMessageSource(site.redis_url),
             projections=PostgresProjections(pool),
             reader=PostgresReader(pool),

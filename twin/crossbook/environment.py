@@ -2,7 +2,17 @@
 
 import os
 
-MISLEADING = ("AWS_", "CROSSBOOK_", "COGNITO_", "DATABASE_", "REDIS_", "HTTP_", "SERVICE_INSTANCE", "LOG_LEVEL")
+MISLEADING = (
+    "AWS_",
+    "CROSSBOOK_",
+    "COGNITO_",
+    "DATABASE_",
+    "REDIS_",
+    "HTTP_",
+    "RATE_LIMIT_SCALE",
+    "SERVICE_INSTANCE",
+    "LOG_LEVEL",
+)
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 

@@ -11,6 +11,8 @@ from exchange_core.topology import Topology
 class Site:
     """One exchange's names in the cloud, its database, its Redis database, its user pool.
 
+    `rate_limit_scale`: on a laptop one user at one address replays the flow of a whole market, or benches it.
+
     `aws` holds the SDK's own variables. Several sites live side by side in one set of servers, each with a prefix.
     """
 
@@ -19,6 +21,7 @@ class Site:
     database_url: str
     redis_url: str
     user_pool: UserPool | None = None
+    rate_limit_scale: int = 50
 
     @property
     def names_environment(self) -> dict[str, str]:
@@ -41,7 +44,8 @@ class Site:
 
     @property
     def login_environment(self) -> dict[str, str]:
-        """Where log-ins are checked. Tokens carry the real issuer's name; its key set is the emulator's."""
+        """Where log-ins are checked, and how often one may ask. Tokens carry the real issuer's name; its key set is the
+        emulator's."""
         if self.user_pool is None:
             return {}
         pool_id = self.user_pool.user_pool_id
@@ -51,6 +55,7 @@ class Site:
             "COGNITO_ISSUER": f"https://cognito-idp.{REGION}.amazonaws.com/{pool_id}",
             "COGNITO_JWKS_URL": f"{endpoint(self.aws, 'cognito-idp')}/{pool_id}/.well-known/jwks.json",
             "COGNITO_AUTO_CONFIRM": "1",
+            "RATE_LIMIT_SCALE": str(self.rate_limit_scale),
         }
 
     @property

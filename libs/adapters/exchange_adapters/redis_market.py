@@ -31,7 +31,7 @@ _BACKOFF_FIRST_S: Final = 0.05
 _BACKOFF_MAX_S: Final = 2.0
 
 
-class _RedisCalls:
+class RedisCalls:
     """A pool of connections for short calls."""
 
     def __init__(self, url: str) -> None:
@@ -45,14 +45,14 @@ class _RedisCalls:
         await self._redis.connection_pool.disconnect()
 
 
-class RedisMarketPublisher(_RedisCalls):
+class RedisMarketPublisher(RedisCalls):
     """MarketPublisher: the writing half of cache and pub/sub."""
 
     async def publish(self, cache: Mapping[str, bytes], messages: Sequence[tuple[str, bytes]]) -> None:
         """Set the keys, then publish (channel, message) in order, in one round trip."""
         if not cache and not messages:
             return
-        async with _bounded():
+        async with bounded():
             pipeline = self._redis.pipeline(transaction=False)
             for key, value in cache.items():
                 pipeline.set(key, value)
@@ -61,23 +61,23 @@ class RedisMarketPublisher(_RedisCalls):
             await pipeline.execute()
 
 
-class RedisMarketCache(_RedisCalls):
+class RedisMarketCache(RedisCalls):
     """MarketCache: the reading half of the cache."""
 
     async def get(self, key: str) -> bytes | None:
         """The value, or None when it is not cached."""
-        async with _bounded():
+        async with bounded():
             value = await self._redis.get(key)
             assert not isinstance(value, str), "connections answer in bytes"
             return value
 
 
-class RedisSubscriberSets(_RedisCalls):
+class RedisSubscriberSets(RedisCalls):
     """SubscriberSets: who watches what."""
 
     async def add(self, key: str, member: str) -> None:
         """Add the member, extending the set's life to SUBSCRIBERS_TTL_S from now."""
-        async with _bounded():
+        async with bounded():
             pipeline = self._redis.pipeline(transaction=False)
             pipeline.sadd(key, member)
             pipeline.expire(key, SUBSCRIBERS_TTL_S)
@@ -85,7 +85,7 @@ class RedisSubscriberSets(_RedisCalls):
 
     async def remove(self, key: str, member: str) -> None:
         """Remove the member."""
-        async with _bounded():
+        async with bounded():
             pipeline = self._redis.pipeline(transaction=False)
             pipeline.srem(key, member)
             await pipeline.execute()
@@ -221,7 +221,8 @@ def _pool(url: str) -> ConnectionPool:
 
 
 @asynccontextmanager
-async def _bounded() -> AsyncIterator[None]:
+async def bounded() -> AsyncIterator[None]:
+    """Bound and translate one call."""
     try:
         async with asyncio.timeout(CALL_TIMEOUT_S):
             yield

@@ -191,6 +191,16 @@ def subscribers_key(symbol: str) -> str:
     return f"subscribers:{symbol}"
 
 
+def rate_limit_key(limit: str, subject: str) -> str:
+    """Redis: when one subject's store of requests will be full again, in microseconds."""
+    return f"ratelimit:{limit}:{subject}"
+
+
+def signature_key(digest: str) -> str:
+    """Redis: that a signed request was seen."""
+    return f"signature:{digest}"
+
+
 def trades_channel(symbol: str) -> str:
     """Redis pub/sub: the trade messages of a symbol, ready to be sent on."""
     return f"trades:{symbol}"

@@ -6,7 +6,8 @@
     4 commands    group commit of sends to the orders queues
     5 holds       group commit of holds and intents
     6 sweeper     what was promised and not seen goes out again
-    7 http        the API, /healthz, /readyz
+    7 gate        rate limits
+    8 http        the API, /healthz, /readyz
 
 Stopped in reverse: no new request is taken, those in flight are answered, what waits is written, leases are given up.
 """
@@ -34,6 +35,7 @@ from exchange_core.ports import (
     MarketCache,
     MarketPublisher,
     MessageSource,
+    RateLimiter,
     SessionStore,
     WalletHolds,
 )
@@ -44,12 +46,14 @@ from exchange_gateway.commands_out import CommandDesk
 from exchange_gateway.config import Config
 from exchange_gateway.holds import HoldDesk
 from exchange_gateway.identity import IdentityProvider
+from exchange_gateway.limits import rate_limits
 from exchange_gateway.mass_cancels import MassCancelDesk
 from exchange_gateway.middleware import Surroundings
 from exchange_gateway.nodes import NodeLease
 from exchange_gateway.operators import OperatorDesk
 from exchange_gateway.orders import OrderDesk
 from exchange_gateway.prices import PriceBoard
+from exchange_gateway.rate_gate import RateGate
 from exchange_gateway.requests import BODY_BYTES_MAX
 from exchange_gateway.routes_batches import BatchRoutes
 from exchange_gateway.routes_documents import DocumentRoutes
@@ -80,6 +84,7 @@ class Ports:
     cache: MarketCache
     publisher: MarketPublisher
     messages: MessageSource
+    limiter: RateLimiter
     identity: IdentityProvider
     keys: KeySource
 
@@ -96,6 +101,7 @@ class Stations:
     commands: CommandDesk
     holds: HoldDesk
     sweeper: Sweeper
+    gate: RateGate
 
 
 async def run(config: Config, ports: Ports, stopping: asyncio.Event) -> None:
@@ -109,7 +115,7 @@ async def run(config: Config, ports: Ports, stopping: asyncio.Event) -> None:
             background.create_task(_hear_notices(ports.messages, stations)),
             background.create_task(_watch(readiness, stations)),
         ]
-        async with stations.commands, stations.holds, _running(background, stations.sweeper):
+        async with stations.commands, stations.holds, stations.gate, _running(background, stations.sweeper):
             runner = await start_http(
                 application(config, ports, stations, readiness), config.http_host, config.http_port
             )
@@ -154,6 +160,7 @@ def build(config: Config, ports: Ports) -> Stations:
             owner=owner,
             partitions=config.crossbook_partitions,
         ),
+        gate=RateGate(ports.limiter, rate_limits(config.rate_limits, config.rate_limit_scale), config.trusted_proxies),
     )
 
 
@@ -218,9 +225,8 @@ def application(config: Config, ports: Ports, stations: Stations, readiness: Rea
         OperatorRoutes(authenticator=authenticator, desk=operator_desk),
         DocumentRoutes(),
     )
-    app = web.Application(
-        middlewares=[Surroundings(config.requests_in_flight_max).surround], client_max_size=BODY_BYTES_MAX
-    )
+    surroundings = Surroundings(stations.gate, authenticator, config.requests_in_flight_max)
+    app = web.Application(middlewares=[surroundings.surround], client_max_size=BODY_BYTES_MAX)
     for section in sections:
         app.router.add_routes(section.routes())
     add_health_routes(app, readiness)

@@ -10,6 +10,7 @@ from exchange_adapters.dynamodb_tables import DynamoLeases, DynamoSessions
 from exchange_adapters.dynamodb_wallets import DynamoWalletHolds
 from exchange_adapters.postgres import open_pool
 from exchange_adapters.postgres_reader import PostgresReader
+from exchange_adapters.redis_limits import RedisRateLimiter
 from exchange_adapters.redis_market import RedisMarketCache, RedisMarketPublisher, RedisMessageSource
 from exchange_adapters.sqs import SqsCommandSink
 from exchange_adapters.system import SystemClock
@@ -32,6 +33,7 @@ async def bootstrap(config: Config, stopping: asyncio.Event) -> None:
         RedisMarketCache(redis_url) as cache,
         RedisMarketPublisher(redis_url) as publisher,
         RedisMessageSource(redis_url) as messages,
+        RedisRateLimiter(redis_url) as limiter,
         aiohttp.ClientSession() as http,
     ):
         ports = Ports(
@@ -44,6 +46,7 @@ async def bootstrap(config: Config, stopping: asyncio.Event) -> None:
             cache=cache,
             publisher=publisher,
             messages=messages,
+            limiter=limiter,
             identity=CognitoIdentity(
                 clients.cognito_idp,
                 user_pool_id=config.cognito_user_pool_id,

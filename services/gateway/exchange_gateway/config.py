@@ -6,6 +6,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from exchange_core.topology import Topology
+from exchange_gateway.limits import rate_limits
 
 
 class Config(BaseSettings):
@@ -36,6 +37,18 @@ class Config(BaseSettings):
     waiting_commands_max: int = Field(default=20_000, ge=1)
     """Commands a partition that may wait to be sent; places beyond it are left to the sweeper."""
     requests_in_flight_max: int = Field(default=5_000, ge=1)
+
+    rate_limits: dict[str, str] = Field(default_factory=dict)
+    """Limits other than the defaults in limits.py, as JSON: `{"orders.user": "200/1s"}`."""
+    rate_limit_scale: int = Field(default=1, ge=1, le=10_000)
+    """Multiplies the limits of users and addresses: for twins, where one of each carries the load of an exchange."""
+    trusted_proxies: int = Field(default=0, ge=0, le=10)
+    """How many proxies of ours stand in front and append to X-Forwarded-For; 0: the header counts for nothing."""
+
+    @model_validator(mode="after")
+    def _limits_are_known(self) -> Self:
+        rate_limits(self.rate_limits, self.rate_limit_scale)
+        return self
 
     @model_validator(mode="after")
     def _schemes_are_known(self) -> Self:

@@ -13,9 +13,12 @@ from exchange_adapters.group_commit import QueueFullError
 from exchange_adapters.tokens import AuthenticationError, SessionRevokedError, TokenExpiredError, TokenInvalidError
 from exchange_core.errors import Fatal, PortError, Throttled
 from exchange_gateway.problems import PROBLEMS, Code, ProblemError, problem_response
+from exchange_gateway.rate_gate import Admission, RateGate
+from exchange_gateway.sessions import Authenticator
 from exchange_gateway.stages import Stages
 
 TRACE_ID: Final = web.RequestKey("trace_id", str)
+ADMISSION: Final = web.RequestKey("admission", Admission)
 STAGES: Final = web.RequestKey("stages", Stages)
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 _NO_TRACE: Final = "0" * 32
@@ -36,21 +39,26 @@ log = structlog.get_logger()
 
 
 class Surroundings:
-    """The one middleware. Counts the requests in flight and refuses more than `in_flight_max`."""
+    """The one middleware. Asks the rate limits, and refuses more than `in_flight_max` requests in flight."""
 
-    def __init__(self, in_flight_max: int) -> None:
+    def __init__(self, gate: RateGate, authenticator: Authenticator, in_flight_max: int) -> None:
+        self._gate = gate
+        self._authenticator = authenticator
         self._in_flight_max = in_flight_max
         self._in_flight = 0
 
     @web.middleware
     async def surround(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Serve one request. A response is always given, with trace id and times."""
+        """Serve one request. A response is always given, with trace id, times and limits."""
         stages = request[STAGES] = Stages()
         trace_id = request[TRACE_ID] = trace_id_of(request.headers.get("traceparent"))
+        admission = request[ADMISSION] = self._gate.admission(request)
         # A connection's requests share one task and so one context: what is bound here must be unbound.
         structlog.contextvars.bind_contextvars(trace_id=trace_id)
         self._in_flight += 1
         try:
+            with stages.measure("ratelimit"):
+                await admission.enter(self._authenticator.recognised(request.headers.get(hdrs.AUTHORIZATION)))
             if self._in_flight > self._in_flight_max:
                 raise ProblemError(Code.OVERLOADED, "too many requests are being served")
             response = await handler(request)
@@ -61,6 +69,7 @@ class Surroundings:
             structlog.contextvars.unbind_contextvars("trace_id", "order_id", "symbol")
         response.headers["X-Trace-Id"] = trace_id
         response.headers["Server-Timing"] = stages.header()
+        response.headers.update(admission.headers())
         response.headers["Server"] = "crossbook"
         response.headers.setdefault("Cache-Control", "no-store")
         return response

@@ -108,10 +108,10 @@ class OrderDesk:
 
     async def place(self, principal: Principal, request: OrderRequest, stages: Stages, trace_id: str) -> Placed:
         """Promise an order; raises ProblemError when it is refused for certain, or when that is not known."""
-        with stages.measure("validate"):
-            try:
-                order = await self._price(principal, request, trace_id)
-            except ProblemError as refusal:
+        try:
+            order = await self._price(principal, request, stages, trace_id)
+        except ProblemError as refusal:
+            with stages.measure("validate"):
                 return await self._placed_before(principal, request, refusal)
         instrument = self._catalogue.require(order.symbol)
         intent = Intent(
@@ -154,18 +154,20 @@ class OrderDesk:
             if len(self._sent) > _REMEMBERED_SENDS:
                 self._sent.popitem(last=False)
 
-    async def _price(self, principal: Principal, request: OrderRequest, trace_id: str) -> PlaceOrder:
+    async def _price(self, principal: Principal, request: OrderRequest, stages: Stages, trace_id: str) -> PlaceOrder:
         instrument = self._catalogue.require(request.symbol)
-        reference_price = await self._prices.reference_price(instrument, request.side)
-        return price_order(
-            request,
-            instrument,
-            reference_price,
-            order_id=self._node.next_id(),
-            user_id=principal.user_id,
-            now_ms=self._clock.now_ms(),
-            trace_id=trace_id,
-        )
+        with stages.measure("book"):
+            reference_price = await self._prices.reference_price(instrument, request.side)
+        with stages.measure("validate"):
+            return price_order(
+                request,
+                instrument,
+                reference_price,
+                order_id=self._node.next_id(),
+                user_id=principal.user_id,
+                now_ms=self._clock.now_ms(),
+                trace_id=trace_id,
+            )
 
     async def _placed_before(self, principal: Principal, request: OrderRequest, refusal: ProblemError) -> Placed:
         """The market has moved on, but a repeat of what was promised still gets the same answer."""

@@ -10,8 +10,9 @@ from exchange_adapters.tokens import Principal
 from exchange_core.ids import parse_id
 from exchange_gateway.exact_json import dumps, parse_object
 from exchange_gateway.fields import invalid
-from exchange_gateway.middleware import STAGES, TRACE_ID
+from exchange_gateway.middleware import ADMISSION, STAGES, TRACE_ID
 from exchange_gateway.problems import Code, ProblemError
+from exchange_gateway.rate_gate import Admission
 from exchange_gateway.sessions import Authenticator
 from exchange_gateway.stages import Stages
 
@@ -28,6 +29,11 @@ def stages_of(request: web.Request) -> Stages:
     return request[STAGES]
 
 
+def admission_of(request: web.Request) -> Admission:
+    """How this request stands with the rate limits."""
+    return request[ADMISSION]
+
+
 def trace_id_of(request: web.Request) -> str:
     """The trace id of this request."""
     return request[TRACE_ID]
@@ -39,9 +45,13 @@ async def read_body(request: web.Request) -> dict[str, Any]:
 
 
 async def authenticate(authenticator: Authenticator, request: web.Request) -> Principal:
-    """Who sends this; raises ProblemError or AuthenticationError: each a 401."""
-    with stages_of(request).measure("auth"):
-        return await authenticator.principal(request.headers.get(hdrs.AUTHORIZATION))
+    """Who sends this; raises ProblemError or AuthenticationError: each a 401. Then the user's own rate limit counts."""
+    stages = stages_of(request)
+    with stages.measure("auth"):
+        principal = await authenticator.principal(request.headers.get(hdrs.AUTHORIZATION))
+    with stages.measure("ratelimit"):
+        await admission_of(request).recognise(principal.user_id)
+    return principal
 
 
 async def authenticate_operator(authenticator: Authenticator, request: web.Request) -> Principal:

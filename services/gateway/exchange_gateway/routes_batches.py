@@ -15,11 +15,13 @@ from exchange_adapters.tokens import Principal
 from exchange_core.ports import OrderView
 from exchange_gateway.amends import AMEND_FIELDS, AmendDesk
 from exchange_gateway.fields import CLIENT_ID_PATTERN, Fields, invalid
+from exchange_gateway.limits import RouteClass
 from exchange_gateway.middleware import problem_of
 from exchange_gateway.order_form import read_order
 from exchange_gateway.orders import OrderDesk
 from exchange_gateway.problems import Code, ProblemError, problem_document
 from exchange_gateway.requests import (
+    admission_of,
     authenticate,
     json_answer,
     order_id_of,
@@ -54,6 +56,9 @@ class BatchRoutes:
         items = Fields(await read_body(request), ("items",)).value("items")
         if not isinstance(items, list) or not 0 < len(items) <= ITEMS_MAX:
             raise invalid("items", f"items must be a list of 1 to {ITEMS_MAX}")
+        cancels = sum(_kind(item) == "cancel" for item in items)
+        with stages_of(request).measure("ratelimit"):
+            await admission_of(request).charge({RouteClass.ORDERS: len(items) - cancels, RouteClass.CANCELS: cancels})
         deadline_s = asyncio.get_running_loop().time() + wait_s_of(request)
         results: list[dict[str, Any]] = [{} for _ in items]
         for kind in (*KINDS, None):

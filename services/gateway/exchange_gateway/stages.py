@@ -3,10 +3,14 @@
 import contextlib
 import time
 from collections.abc import Iterator
+from typing import Final
+
+ORDER: Final = ("ratelimit", "auth", "validate", "wallet", "book", "enqueue", "wait")
+"""As the header lists them. A stage may be gone through in parts, and parts of two of them in turn."""
 
 
 class Stages:
-    """The stages of one request, in the order in which they began."""
+    """The stages of one request."""
 
     __slots__ = ("_durations_ms", "_started_s")
 
@@ -16,7 +20,8 @@ class Stages:
 
     @contextlib.contextmanager
     def measure(self, stage: str) -> Iterator[None]:
-        """Add the time of the block to the stage."""
+        """Add the time of the block to the stage, which is one of ORDER."""
+        assert stage in ORDER, f"unknown stage {stage}"
         started_s = time.perf_counter()
         try:
             yield
@@ -30,5 +35,6 @@ class Stages:
 
     def header(self) -> str:
         """`auth;dur=0.1, wallet;dur=3.2, total;dur=4.0`, in milliseconds."""
-        parts = [f"{stage};dur={took_ms:.2f}" for stage, took_ms in self._durations_ms.items()]
+        durations_ms = self._durations_ms
+        parts = [f"{stage};dur={durations_ms[stage]:.2f}" for stage in ORDER if stage in durations_ms]
         return ", ".join([*parts, f"total;dur={self.total_ms():.2f}"])

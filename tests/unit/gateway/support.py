@@ -280,6 +280,7 @@ async def running_gateway(*, is_ready: bool = True, **changes: Any) -> AsyncIter
         cache=seen.redis,
         publisher=seen.redis,
         messages=seen.redis,
+        limiter=seen.redis,
         identity=directory,
         keys=directory,
     )
@@ -316,6 +317,7 @@ def gateway_config(**changes: Any) -> Config:
         "cognito_client_id": CLIENT_ID,
         "cognito_issuer": ISSUER,
         "cognito_jwks_url": "http://nowhere/keys",
+        "rate_limit_scale": 1_000,
     }
     return Config(**(settings | changes))
 

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import exchange_gateway
+from exchange_gateway.limits import DEFAULT_LIMITS
 from exchange_gateway.problems import PROBLEMS
 
 DOCUMENT = (Path(__file__).resolve().parents[3] / "docs" / "api.md").read_text()
@@ -29,3 +30,15 @@ def test_every_code_stands_in_the_table_with_its_status() -> None:
     assert rows == [(str(code), str(status), title) for code, (status, title) in PROBLEMS.items()]
     told = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", DOCUMENT.split("## Codes")[0]))
     assert {"insufficient_funds", "order_closed"} <= told
+
+
+def test_the_limits_in_the_document_are_the_defaults() -> None:
+    table = DOCUMENT.split("## Rate limits")[1].split("## Codes")[0]
+    told = {}
+    for name, user, address in re.findall(r"^\| `(\w+)` \| .+ \| (.*?) ?\| (.*?) ?\|$", table, re.MULTILINE):
+        told |= {f"{name}.user": user, f"{name}.address": address}
+    named = {"1s": "second", "1m": "minute"}
+    for limit, text in DEFAULT_LIMITS.items():
+        requests, window = text.split("/")
+        assert told.pop(limit if "." in limit else "global.user") == f"{int(requests):,} a {named[window]}"
+    assert not any(told.values()), told

@@ -58,6 +58,7 @@ async def test_every_route_is_in_the_contract_and_nothing_else_is() -> None:
         cache=cloud.redis,
         publisher=cloud.redis,
         messages=cloud.redis,
+        limiter=cloud.redis,
         identity=directory,
         keys=directory,
     )

@@ -1,4 +1,4 @@
-"""Redis in memory, as `exchange_adapters.redis_market` finds it: cache, sets, and pub/sub at most once.
+"""Redis in memory, as `redis_market` and `redis_limits` find it: cache, sets, limits, and pub/sub at most once.
 
 One SimRedis is one client; `connect` makes another one of the same server, with its own subscriptions. While a client
 cannot reach the server (`faults.down("redis")`) what is published is not kept for it; a reader that lags behind by
@@ -15,6 +15,7 @@ from exchange_adapters.sim.faults import Faults
 from exchange_adapters.sim.store import SimStore
 from exchange_core.errors import PortError
 from exchange_core.ports import Clock
+from exchange_core.rate_limits import Charge, Standing, judge
 
 MAX_BUFFERED: Final = 10_000
 
@@ -42,11 +43,13 @@ class _Subscription:
 class _Server:
     keys: dict[str, bytes] = field(default_factory=dict)
     sets: dict[str, set[str]] = field(default_factory=dict)
+    full_at_us: dict[str, int] = field(default_factory=dict)
+    marked_until_ms: dict[str, int] = field(default_factory=dict)
     subscriptions: list[_Subscription] = field(default_factory=list)
 
 
 class SimRedis(SimStore):
-    """MarketPublisher, MarketCache, SubscriberSets and MessageSource in one."""
+    """MarketPublisher, MarketCache, SubscriberSets, MessageSource, RateLimiter and OnceMarks in one."""
 
     def __init__(self, *, clock: Clock | None = None, faults: Faults | None = None) -> None:
         super().__init__(clock=clock, faults=faults)
@@ -87,6 +90,27 @@ class SimRedis(SimStore):
         async with self._faults.call("redis.remove", is_read=True):
             self._server.sets.get(key, set()).discard(member)
 
+    async def take(self, asked: Sequence[Sequence[Charge]]) -> list[list[Standing]]:
+        """As RateLimiter.take, by the store's clock. Operation `redis.take`."""
+        async with self._faults.call("redis.take", is_read=True):
+            return [self._take(charges, self._clock.now_ms() * 1000) for charges in asked]
+
+    def _take(self, charges: Sequence[Charge], now_us: int) -> list[Standing]:
+        stores = self._server.full_at_us
+        standings = judge(charges, [stores.get(charge.key, now_us) for charge in charges], now_us)
+        if all(standing.is_allowed for standing in standings):
+            stores.update({charge.key: now_us + at.full_in_us for charge, at in zip(charges, standings, strict=True)})
+        return standings
+
+    async def claim(self, key: str, ttl_ms: int) -> bool:
+        """As OnceMarks.claim, by the store's clock. Operation `redis.claim`."""
+        async with self._faults.call("redis.claim", is_read=True):
+            now_ms, marks = self._clock.now_ms(), self._server.marked_until_ms
+            if marks.get(key, 0) > now_ms:
+                return False
+            marks[key] = now_ms + ttl_ms
+            return True
+
     async def subscribe(self, channel: str) -> None:
         """As MessageSource.subscribe. Operation `redis.subscribe`; never fails: it is heard once there is a server."""
         self._subscription.channels.add(channel)
@@ -110,6 +134,8 @@ class SimRedis(SimStore):
         """Lose every key and set, as a server without a disk does when it restarts; clients subscribe again."""
         self._server.keys.clear()
         self._server.sets.clear()
+        self._server.full_at_us.clear()
+        self._server.marked_until_ms.clear()
         for subscription in self._server.subscriptions:
             subscription.buffer.clear()
 

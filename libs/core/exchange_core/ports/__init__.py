@@ -24,6 +24,7 @@ from exchange_core.ports.journal import (
     SlotTakenError,
     SnapshotStore,
 )
+from exchange_core.ports.limits import OnceMarks, RateLimiter
 from exchange_core.ports.market import MarketCache, MarketPublisher, MessageSource, SubscriberSets
 from exchange_core.ports.registers import ConnectionStore, LeaseStore, Session, SessionStore
 from exchange_core.ports.time import Clock
@@ -64,10 +65,12 @@ __all__ = [
     "MarketCache",
     "MarketPublisher",
     "MessageSource",
+    "OnceMarks",
     "OrderView",
     "Pending",
     "Projection",
     "Projections",
+    "RateLimiter",
     "Session",
     "SessionStore",
     "Shard",
