@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from exchange_core.candles import DAY_MS, Candle, CandleInterval, Ticker
 from exchange_core.events import OrderAmended, OrderDecremented, OrderTriggered, SymbolStatusChanged
 from exchange_core.instruments import SymbolStatus
 from exchange_core.orders import OrderStatus, OrderType, Reason, SelfTradePrevention, Side, TimeInForce
@@ -184,6 +185,77 @@ async def test_trades_are_everybodys_newest_first(world, told):
     assert list(await world.reader.trades(told.symbol, before_trade_id=None, limit=1)) == [newest]
     assert list(await world.reader.trades(told.symbol, before_trade_id=2, limit=10)) == [oldest]
     assert list(await world.reader.trades("NOSUCHSYMBOL", before_trade_id=None, limit=10)) == []
+
+
+async def test_candles_are_found_by_their_span(world, told):
+    at_ms = FIRST_AT_MS + 2 * STEP_MS
+    second = Candle(
+        symbol=told.symbol,
+        interval=CandleInterval.SECOND,
+        open_at_ms=at_ms,
+        open=PRICE,
+        high=PRICE,
+        low=PRICE,
+        close=PRICE,
+        base_volume=4,
+        quote_volume=4 * QUOTE_PER_LOT,
+        trade_count=1,
+        seq=4,
+    )
+    later = replace(
+        second, open_at_ms=at_ms + STEP_MS, base_volume=6, quote_volume=6 * QUOTE_PER_LOT, trade_count=1, seq=7
+    )
+
+    async def candles(interval=CandleInterval.SECOND, from_ms=0, to_ms=2**62, limit=10):
+        return list(await world.reader.candles(told.symbol, interval, from_ms=from_ms, to_ms=to_ms, limit=limit))
+
+    assert await candles() == [second, later]
+    assert await candles(from_ms=at_ms, to_ms=at_ms + STEP_MS) == [second]
+    assert await candles(from_ms=at_ms + 1) == [later]
+    assert await candles(limit=1) == [second]
+    (day,) = await candles(CandleInterval.DAY)
+    assert (day.base_volume, day.quote_volume, day.trade_count, day.seq) == (10, 10 * QUOTE_PER_LOT, 2, 7)
+    assert await world.reader.candle_before(told.symbol, CandleInterval.SECOND, at_ms + STEP_MS) == second
+    assert await world.reader.candle_before(told.symbol, CandleInterval.SECOND, at_ms) is None
+    assert await world.reader.candle_before("NOSUCHSYMBOL", CandleInterval.SECOND, 2**62) is None
+
+
+async def test_a_ticker_sums_up_24_hours(world, told):
+    ticker = Ticker(
+        symbol=told.symbol,
+        last=PRICE,
+        last_quantity=6,
+        open=PRICE,
+        high=PRICE,
+        low=PRICE,
+        base_volume=10,
+        quote_volume=10 * QUOTE_PER_LOT,
+        trade_count=2,
+        seq=7,
+        at_ms=FIRST_AT_MS + 3 * STEP_MS,
+    )
+    symbols = ["NOSUCHSYMBOL", told.symbol]
+    for source in (world.reader, world.projections):
+        assert list(await source.tickers(symbols, FIRST_AT_MS + 4 * STEP_MS)) == [ticker]
+        quiet = replace(ticker, base_volume=0, quote_volume=0, trade_count=0)
+        assert list(await source.tickers(symbols, FIRST_AT_MS + DAY_MS + 60_000)) == [quiet]
+    # AND a trade on the next day moves the first ones out, minute by minute
+    story = Story(told.symbol, told.partition, told.base_id)
+    story.seq = 20
+    dear = replace(
+        slot(
+            told.partition,
+            5,
+            story.accepted(6, told.taker, Side.BUY, PRICE + 100, 1),
+            story.trade(3, (4, told.maker), (6, told.taker), Side.BUY, PRICE + 100, 1),
+        ),
+        at_ms=FIRST_AT_MS + DAY_MS,
+    )
+    await record(world, told, dear)
+    (now,) = await world.reader.tickers([told.symbol], FIRST_AT_MS + DAY_MS - 60_000)
+    assert (now.open, now.high, now.low, now.last, now.trade_count) == (PRICE, PRICE + 100, PRICE, PRICE + 100, 3)
+    (then,) = await world.reader.tickers([told.symbol], FIRST_AT_MS + DAY_MS + 60_000)
+    assert (then.open, then.low, then.trade_count, then.seq) == (PRICE + 100, PRICE + 100, 1, 22)
 
 
 async def test_instruments_show_their_present_status(world, told):

@@ -1,9 +1,11 @@
 """What the persister relies on in the database: slots and position move together, one transaction a partition."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
+from exchange_core.candles import CandleInterval
 from exchange_core.orders import Side
 from tests.conformance.execution_story import Story, instrument, slot
 from tests.conformance.world import World
@@ -129,6 +131,7 @@ async def test_checkpoints_move_ahead_only(world, partition):
 async def test_a_side_can_be_bought_and_sold_in_one_slot_or_many(world):
     """The database shows the same, however the slots were grouped."""
     views = []
+    candles = []
     for group_size in (1, 3):
         partition = world.partition()
         told = Story(world.symbol(), partition, BASE_ID + partition * 1_000)
@@ -145,6 +148,34 @@ async def test_a_side_can_be_bought_and_sold_in_one_slot_or_many(world):
         for start in range(0, 3, group_size):
             async with world.projections.begin(partition) as projection:
                 await projection.record(slots[start : start + group_size])
+                changed = list(projection.candles)
+        candles.append([replace(candle, symbol="") for candle in changed])
         order = await world.reader.order("maker", told.base_id + 1)
         views.append((order.status, order.filled_quantity, order.filled_quote, order.fee, order.seq))
     assert views[0] == views[1]
+    assert candles[0] == candles[1] and [one.interval for one in candles[0]] == list(CandleInterval)
+
+
+async def test_a_transaction_knows_the_candles_that_it_changed_as_they_stand(world, partition):
+    told = story(world, partition)
+    slots = [
+        slot(partition, 1, told.listed(), told.accepted(1, "maker", Side.SELL, 5_000_000, 10)),
+        *[
+            slot(
+                partition,
+                n,
+                told.accepted(n, "taker", Side.BUY, 5_000_000, 1),
+                told.trade(n - 1, (1, "maker"), (n, "taker"), Side.BUY, 5_000_000, 1),
+            )
+            for n in (2, 3, 4)
+        ],
+    ]
+    async with world.projections.begin(partition) as projection:
+        await projection.record(slots[:2])
+    async with world.projections.begin(partition) as projection:
+        assert list(projection.candles) == []
+        await projection.record(slots[2:])
+        changed = list(projection.candles)
+    seconds = [one for one in changed if one.interval is CandleInterval.SECOND]
+    assert [one.open_at_ms for one in seconds] == [slots[2].at_ms, slots[3].at_ms]
+    assert [(one.trade_count, one.seq) for one in changed[2:]] == [(3, 8)] * 6

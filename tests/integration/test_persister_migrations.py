@@ -12,6 +12,7 @@ from exchange_persister import migrate
 
 TABLES = {
     "alembic_version",
+    "candles",
     "fills",
     "instruments",
     "ledger",
@@ -47,6 +48,31 @@ async def test_several_processes_may_upgrade_at_once_and_again(site: Site) -> No
     connection = await asyncpg.connect(site.database_url)
     try:
         assert await connection.fetchval("SELECT version_num FROM alembic_version") == migrate.newest_revision()
+    finally:
+        await connection.close()
+
+
+async def test_trades_that_are_there_already_become_candles(site: Site) -> None:
+    await asyncio.to_thread(migrate.downgrade, site.database_url, "0001")
+    connection = await asyncpg.connect(site.database_url)
+    try:
+        await connection.execute("INSERT INTO positions VALUES (0, 3, 200000000)")
+        await connection.execute("""
+            INSERT INTO trades VALUES
+                ('BTCUSD', 1, 100, 5, 500, 'buy', 1, 2, 0, 1, 7, 61000),
+                ('BTCUSD', 2, 90, 5, 450, 'buy', 1, 2, 0, 2, 8, 61999),
+                ('BTCUSD', 3, 110, 1, 110, 'buy', 1, 2, 0, 3, 9, 200000000)
+        """)
+        await asyncio.to_thread(migrate.upgrade, site.database_url)
+        rows = await connection.fetch("SELECT * FROM candles ORDER BY interval_s, open_at_ms")
+        assert [tuple(map(int, tuple(row)[1:])) for row in rows][:3] == [
+            (1, 200_000_000, 110, 110, 110, 110, 1, 110, 1, 9),  # the seconds of two days before are not kept
+            (60, 60_000, 100, 100, 90, 90, 10, 950, 2, 8),
+            (60, 199_980_000, 110, 110, 110, 110, 1, 110, 1, 9),
+        ]
+        assert len(rows) == 1 + 2 * 6
+        assert await connection.fetchval("SELECT candles_slot FROM positions") == 3
+        await connection.execute("TRUNCATE positions, trades, candles")
     finally:
         await connection.close()
 

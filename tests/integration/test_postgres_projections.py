@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -12,6 +13,7 @@ from crossbook.site import Site
 from exchange_adapters.postgres import PostgresProjections, open_pool
 from exchange_adapters.postgres_reader import PostgresReader
 from exchange_adapters.sim.projection_fold import ProjectionFold
+from exchange_core.candles import DAY_MS, CandleInterval
 from exchange_core.codec import Slot
 from exchange_core.commands import PlaceOrder
 from exchange_core.engine import PartitionEngine
@@ -58,6 +60,11 @@ async def assert_shows(pool: asyncpg.Pool, *journals: list[Slot]) -> None:
             assert shown == expected
     for symbol, trades in fold.trades.items():
         assert list(await reader.trades(symbol, before_trade_id=None, limit=1000)) == trades[::-1]
+    for symbol in fold.trades:
+        for interval in CandleInterval:
+            expected_candles = [one for key, one in fold.candles.items() if key[:2] == (symbol, interval)]
+            shown_candles = await reader.candles(symbol, interval, from_ms=0, to_ms=2**62, limit=1000)
+            assert list(shown_candles) == sorted(expected_candles, key=lambda one: one.open_at_ms)
     for user_id in {user_id for user_id, _ in fold.fills}:
         expected_fills = [fill for owner, fill in fold.fills if owner == user_id]
         expected_fills.sort(key=lambda fill: (fill.at_ms, fill.symbol, fill.trade_id), reverse=True)
@@ -93,6 +100,31 @@ async def test_rows_equal_the_fold_however_the_journal_is_cut(pool: asyncpg.Pool
     await assert_shows(pool, *journals)
 
 
+async def test_candles_make_good_for_what_a_version_without_them_settled(pool: asyncpg.Pool) -> None:
+    slots = RandomMarket(Random(5)).slots(60)
+    await record(pool, slots[:30])
+    # GIVEN the version before settles some slots: it writes trades, no candles, and moves the one number it knows
+    before = await pool.fetch("SELECT * FROM candles")
+    await record(pool, slots[30:45])
+    await pool.execute("DELETE FROM candles")
+    await pool.copy_records_to_table("candles", records=[tuple(row) for row in before])
+    await pool.execute("UPDATE positions SET candles_slot = 30")
+    # WHEN this version goes on
+    await record(pool, slots[45:])
+    # THEN nothing is missing or there twice
+    await assert_shows(pool, slots)
+
+
+async def test_candles_of_a_second_are_kept_for_a_day_of_the_symbols_trades(pool: asyncpg.Pool) -> None:
+    slots = RandomMarket(Random(6)).slots(40)
+    late = [replace(slot, at_ms=slot.at_ms + 2 * DAY_MS) for slot in slots[30:]]
+    for run in (slots[:20], [*slots[20:30], *late[:5]], late[5:]):
+        await record(pool, run)
+    await assert_shows(pool, [*slots[:30], *late])
+    oldest_ms = await pool.fetchval("SELECT min(open_at_ms) FROM candles WHERE interval_s = 1")
+    assert oldest_ms >= late[0].at_ms - 1_000
+
+
 async def test_a_repeated_slot_is_refused_whole(pool: asyncpg.Pool) -> None:
     slots = RandomMarket(Random(1)).slots(20)
     await record(pool, slots)
@@ -100,10 +132,10 @@ async def test_a_repeated_slot_is_refused_whole(pool: asyncpg.Pool) -> None:
     with pytest.raises(AssertionError):
         await record(pool, slots[-3:])
     # AND if the position were wrong, the keys of the tables would refuse it all the same
-    await pool.execute("UPDATE positions SET slot = 10")
+    await pool.execute("UPDATE positions SET candles_slot = 10, slot = 10")
     with pytest.raises(Fatal, match=r"UniqueViolation|unknown or done"):
         await record(pool, slots[10:])
-    await pool.execute("UPDATE positions SET slot = 20")
+    await pool.execute("UPDATE positions SET slot = 20, candles_slot = 20")
     assert await counts(pool) == before
     await assert_shows(pool, slots)
 

@@ -26,6 +26,10 @@ FILL_COLUMNS: Final = (
     "symbol", "trade_id", "is_maker", "user_id", "order_id", "side", "price", "quantity", "fee", "fee_asset", "seq",
     "at_ms",
 )  # fmt: skip
+CANDLE_COLUMNS: Final = (
+    "symbol", "interval_s", "open_at_ms", "open", "high", "low", "close", "base_volume", "quote_volume", "trade_count",
+    "seq",
+)  # fmt: skip
 LEDGER_COLUMNS: Final = (
     "partition", "slot", "line", "kind", "asset", "amount", "from_account", "from_pocket", "to_account", "to_pocket",
     "symbol", "seq", "at_ms",
@@ -44,6 +48,7 @@ class DatabaseEvidence:
     positions: dict[int, int] = field(default_factory=dict)
     orders: list[Row] = field(default_factory=list)
     trades: list[Row] = field(default_factory=list)
+    candles: list[Row] = field(default_factory=list)
     fills: list[Row] = field(default_factory=list)
     ledger: list[Row] = field(default_factory=list)
     instruments: list[Row] = field(default_factory=list)
@@ -160,6 +165,7 @@ class EvidenceReader:
                     positions=await _positions(connection),
                     orders=await _rows(connection, "orders", ORDER_COLUMNS),
                     trades=await _rows(connection, "trades", TRADE_COLUMNS),
+                    candles=await _rows(connection, "candles", CANDLE_COLUMNS),
                     fills=await _rows(connection, "fills", FILL_COLUMNS),
                     ledger=await _rows(connection, "ledger", LEDGER_COLUMNS),
                     instruments=await _rows(connection, "instruments", INSTRUMENT_COLUMNS),

@@ -14,6 +14,7 @@ from typing import Any, Final
 import asyncpg
 import orjson
 
+from exchange_adapters.postgres_candles import catch_up, read_tickers, write_candles
 from exchange_adapters.projection_rows import (
     CHANGE_COLUMNS,
     FILL_COLUMNS,
@@ -26,6 +27,7 @@ from exchange_adapters.projection_rows import (
     instruments_after,
     rows_of,
 )
+from exchange_core.candles import Candle, Ticker
 from exchange_core.codec import Slot
 from exchange_core.errors import Ambiguous, Conflict, Fatal, PortError, Throttled, Unavailable
 from exchange_core.instruments import Instrument
@@ -49,11 +51,14 @@ _UNAVAILABLE: Final = (
 _THROTTLED: Final = (asyncpg.TooManyConnectionsError, asyncpg.QueryCanceledError, asyncpg.InsufficientResourcesError)
 _CONFLICT: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError)
 
-_SELECT_POSITION: Final = "SELECT slot FROM positions WHERE partition = $1 FOR UPDATE"
+_SELECT_POSITION: Final = "SELECT slot, candles_slot FROM positions WHERE partition = $1 FOR UPDATE"
 _INSERT_POSITION: Final = (
     "INSERT INTO positions (partition, slot, journal_at_ms) VALUES ($1, 0, 0) ON CONFLICT (partition) DO NOTHING"
 )
-_MOVE_POSITION: Final = "UPDATE positions SET slot = $3, journal_at_ms = $4 WHERE partition = $1 AND slot = $2"
+_MOVE_POSITION: Final = """
+    UPDATE positions SET slot = $3, candles_slot = $3, journal_at_ms = $4
+    WHERE partition = $1 AND slot = $2 AND candles_slot = $2
+"""
 _SELECT_INSTRUMENTS: Final = "SELECT symbol, status, definition::text AS definition FROM instruments ORDER BY symbol"
 _UPSERT_INSTRUMENT: Final = """
     INSERT INTO instruments (symbol, partition, status, definition, seq, listed_at_ms, updated_at_ms)
@@ -166,6 +171,7 @@ class PostgresProjection:
         self._partition = partition
         self._position = position
         self._instruments = instruments
+        self._candles: Sequence[Candle] = ()
 
     @property
     def position(self) -> int:
@@ -176,6 +182,11 @@ class PostgresProjection:
     def instruments(self) -> Mapping[str, Instrument]:
         """All instruments known to the database, by symbol."""
         return self._instruments
+
+    @property
+    def candles(self) -> Sequence[Candle]:
+        """The candles that `record` has changed last, as they stand with it."""
+        return self._candles
 
     async def record(self, slots: Sequence[Slot]) -> None:
         """Write the rows of these slots, which follow `position`, and move the position to the last of them."""
@@ -191,6 +202,7 @@ class PostgresProjection:
             await self._copy("orders", ORDER_COLUMNS, rows.new_orders())
             await self._change_orders(rows.earlier_orders())
             await self._copy("trades", TRADE_COLUMNS, rows.trades)
+            self._candles = await write_candles(self._connection, rows.candles.candles())
             await self._copy("fills", FILL_COLUMNS, rows.fills)
             await self._copy("ledger", LEDGER_COLUMNS, rows.ledger)
             last = slots[-1]
@@ -264,6 +276,11 @@ class PostgresProjections:
             rows = await self._pool.fetch("SELECT shard_id, sequence_number FROM shard_checkpoints")
         return {row["shard_id"]: row["sequence_number"] for row in rows}
 
+    async def tickers(self, symbols: Sequence[str], now_ms: int) -> Sequence[Ticker]:
+        """The tickers of those symbols that have ever traded, by symbol."""
+        with translated():
+            return await read_tickers(self._pool, symbols, now_ms)
+
     async def _instruments(self, connection: asyncpg.Connection) -> dict[str, Instrument]:
         """Read anew in each transaction; only definitions not met before are decoded."""
         known = self._read_instruments
@@ -286,11 +303,15 @@ async def _acquire(pool: asyncpg.Pool) -> Any:
 
 
 async def _lock_position(connection: asyncpg.Connection, partition: int) -> int:
-    position: int | None = await connection.fetchval(_SELECT_POSITION, partition)
-    if position is None:
+    """The position, and the candles brought up to it should a version without candles have moved it last."""
+    row = await connection.fetchrow(_SELECT_POSITION, partition)
+    if row is None:
         await connection.execute(_INSERT_POSITION, partition)
-        position = await connection.fetchval(_SELECT_POSITION, partition)
-        assert position is not None, "just inserted, by us or by another"
+        row = await connection.fetchrow(_SELECT_POSITION, partition)
+        assert row is not None, "just inserted, by us or by another"
+    position: int = row["slot"]
+    if row["candles_slot"] != position:
+        await catch_up(connection, partition, row["candles_slot"], position)
     return position
 
 

@@ -10,6 +10,8 @@ from typing import Any, Final
 import asyncpg
 
 from exchange_adapters.postgres import read_instrument, translated
+from exchange_adapters.postgres_candles import read_candle_before, read_candles, read_tickers
+from exchange_core.candles import Candle, CandleInterval, Ticker
 from exchange_core.instruments import Instrument
 from exchange_core.orders import OrderStatus, OrderType, Reason, SelfTradePrevention, Side, TimeInForce
 from exchange_core.ports import FillView, JournalPosition, OrderView, TradeView
@@ -117,6 +119,24 @@ class PostgresReader:
             )
             for row in rows
         ]
+
+    async def candles(
+        self, symbol: str, interval: CandleInterval, *, from_ms: int, to_ms: int, limit: int
+    ) -> Sequence[Candle]:
+        """The stored candles that open in from_ms ≤ t < to_ms, oldest first."""
+        assert 0 < limit <= MAX_ROWS, "the caller bounds its pages"
+        with translated():
+            return await read_candles(self._pool, symbol, interval, from_ms, to_ms, limit)
+
+    async def candle_before(self, symbol: str, interval: CandleInterval, at_ms: int) -> Candle | None:
+        """The newest stored candle that opens before `at_ms`."""
+        with translated():
+            return await read_candle_before(self._pool, symbol, interval, at_ms)
+
+    async def tickers(self, symbols: Sequence[str], now_ms: int) -> Sequence[Ticker]:
+        """The tickers of those symbols that have ever traded, by symbol."""
+        with translated():
+            return await read_tickers(self._pool, symbols, now_ms)
 
     async def instruments(self) -> Sequence[Instrument]:
         """All listed instruments with their present status, by symbol."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from exchange_core.candles import CandleRun
 from exchange_core.codec import Slot
 from exchange_core.events import (
     Event,
@@ -172,6 +173,7 @@ class RunRows:
     entered: dict[int, _NewOrder] = field(default_factory=dict)
     changes: dict[int, OrderChange] = field(default_factory=dict)
     trades: list[Row] = field(default_factory=list)
+    candles: CandleRun = field(default_factory=CandleRun)
     fills: list[Row] = field(default_factory=list)
     ledger: list[Row] = field(default_factory=list)
     listings: dict[str, tuple[Slot, int]] = field(default_factory=dict)
@@ -257,6 +259,7 @@ class RunRows:
                 slot.at_ms,
             )
         )
+        self.candles.add(trade, quote_amount, slot.at_ms)
         for is_maker, user_id, order_id, side, fee in (
             (True, trade.maker_user_id, trade.maker_order_id, trade.taker_side.opposite, trade.maker_fee),
             (False, trade.taker_user_id, trade.taker_order_id, trade.taker_side, trade.taker_fee),

@@ -5,7 +5,6 @@ It depends on the body alone, so that its digest can tell a repeat from a clash.
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -13,7 +12,7 @@ import orjson
 
 from exchange_core.open_order import MARKET_TYPES, RESTING_TIMES, TRIGGERED_TYPES
 from exchange_core.orders import OrderType, SelfTradePrevention, Side, TimeInForce
-from exchange_gateway.fields import CLIENT_ID_PATTERN, Fields, invalid
+from exchange_gateway.fields import CLIENT_ID_PATTERN, Fields, invalid, time_ms, writable_time_ms
 from exchange_gateway.problems import Code, ProblemError
 
 ORDER_FIELDS: Final = (
@@ -31,8 +30,6 @@ ORDER_FIELDS: Final = (
     "display_quantity",
     "expires_at",
 )
-TIME_MAX_MS: Final = 253_402_300_799_999
-"""The end of the year 9999: the last time that has an ISO 8601 text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,22 +127,9 @@ def _time_ms(fields: Fields, name: str) -> int | None:
     """A time as ISO 8601 text with its offset from UTC, or as milliseconds of the epoch."""
     if not fields.has(name):
         return None
-    if not isinstance(fields.value(name), str):
-        time_ms = fields.integer(name)
-    else:
-        try:
-            moment = datetime.fromisoformat(fields.text(name, longest=40))
-            is_placed = moment.utcoffset() is not None
-            time_ms = (
-                int(moment.replace(microsecond=0).timestamp()) * 1000 + moment.microsecond // 1000 if is_placed else -1
-            )
-        except (ValueError, OverflowError) as error:
-            raise invalid(name, f"{name} must be a time in ISO 8601 or in milliseconds") from error
-        if not is_placed:
-            raise invalid(name, f"{name} must say its offset from UTC, as in 2026-02-17T10:00:00Z")
-    if not 0 <= time_ms <= TIME_MAX_MS:
-        raise invalid(name, f"{name} is not a time that can be written")
-    return time_ms
+    if isinstance(fields.value(name), str):
+        return time_ms(name, fields.text(name, longest=40))
+    return writable_time_ms(name, fields.integer(name))
 
 
 def _check_trigger_form(request: OrderRequest) -> None:

@@ -6,6 +6,7 @@ the same band against its own book, so a price that is out of date costs no safe
 
 import asyncio
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 import structlog
@@ -66,13 +67,13 @@ class PriceBoard:
 
     async def _read(self, instrument: Instrument) -> Quote:
         data = await self._cache.get(price_key(instrument.symbol))
-        last = _ticks(_member(data, "price"), instrument)
+        last = steps_of(_member(data, "price"), instrument.tick_size)
         if last is not None:
             return Quote(last=last)
         book = await self._cache.get(order_book_key(instrument.symbol))
         return Quote(
-            bid=_ticks(_best(_member(book, "bids")), instrument),
-            ask=_ticks(_best(_member(book, "asks")), instrument),
+            bid=steps_of(best_of(_member(book, "bids")), instrument.tick_size),
+            ask=steps_of(best_of(_member(book, "asks")), instrument.tick_size),
         )
 
 
@@ -86,18 +87,20 @@ def _member(data: bytes | None, name: str) -> Any:
     return message.get(name) if isinstance(message, dict) else None
 
 
-def _best(levels: Any) -> Any:
+def best_of(levels: Any) -> Any:
+    """The price of the first of a cached book's levels, as it was written; None if there is none."""
     match levels:
         case [[price, *_], *_]:
             return price
     return None
 
 
-def _ticks(price: Any, instrument: Instrument) -> int | None:
-    if price is None:
+def steps_of(value: Any, step: Decimal) -> int | None:
+    """A cached number in steps; None for what is not there, or is no positive whole count of them."""
+    if value is None:
         return None
     try:
-        ticks = to_steps(parse_decimal(price), instrument.tick_size)
+        steps = to_steps(parse_decimal(value), step)
     except (MalformedNumberError, InexactAmountError):
         return None
-    return ticks if ticks > 0 else None
+    return steps if steps > 0 else None

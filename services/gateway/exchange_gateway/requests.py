@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 from exchange_adapters.tokens import Principal
 from exchange_core.ids import parse_id
 from exchange_gateway.exact_json import dumps, parse_object
-from exchange_gateway.fields import invalid
+from exchange_gateway.fields import invalid, time_ms, writable_time_ms
 from exchange_gateway.middleware import ADMISSION, STAGES, TRACE_ID
 from exchange_gateway.problems import Code, ProblemError
 from exchange_gateway.rate_gate import Admission
@@ -103,6 +103,16 @@ def whole_number(name: str, text: str) -> int:
     if _WHOLE.fullmatch(text) is None or int(text) >= 1 << 63:
         raise invalid(name, f"{name} must be a whole number")
     return int(text)
+
+
+def time_ms_of(request: web.Request, name: str) -> int | None:
+    """A time of a query: milliseconds of the epoch, or ISO 8601 with its offset from UTC; None without it."""
+    text = request.query.get(name)
+    if text is None:
+        return None
+    if _WHOLE.fullmatch(text):
+        return writable_time_ms(name, int(text))
+    return time_ms(name, text.replace(" ", "+")[:40])  # what a plus sign becomes in a query
 
 
 def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

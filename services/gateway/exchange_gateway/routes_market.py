@@ -1,19 +1,22 @@
-"""What everybody may read: instruments, book, trades, ticker, time."""
+"""What everybody may read: instruments, book, trades, candles, tickers, time."""
 
 from typing import Any, Final
 
 from aiohttp import web
 
+from exchange_core.candles import CandleInterval
 from exchange_core.instruments import Instrument
 from exchange_core.market_data import BOOK_CACHE_LEVELS, timestamp_text
 from exchange_core.ports import Clock, DatabaseReader, MarketCache
-from exchange_core.topology import order_book_key, price_key
+from exchange_core.topology import order_book_key
+from exchange_gateway.candles import CANDLES_DEFAULT, CANDLES_MAX, candle_page
 from exchange_gateway.catalogue import InstrumentCatalogue
 from exchange_gateway.exact_json import parse_cached
 from exchange_gateway.fields import invalid
 from exchange_gateway.problems import Code, ProblemError
-from exchange_gateway.requests import cursor_of, json_answer, limit_of, stages_of, whole_number
-from exchange_gateway.views import instrument_json, price_number, quantity_number, trade_json
+from exchange_gateway.requests import cursor_of, json_answer, limit_of, stages_of, time_ms_of, whole_number
+from exchange_gateway.tickers import TickerBoard
+from exchange_gateway.views import candle_json, instrument_json, ticker_json, trade_json
 
 _DEPTH_DEFAULT: Final = 100
 
@@ -28,6 +31,7 @@ class MarketRoutes:
         self._cache = cache
         self._reader = reader
         self._clock = clock
+        self._tickers = TickerBoard(catalogue=catalogue, cache=cache, reader=reader, clock=clock)
 
     def routes(self) -> list[web.RouteDef]:
         """For the application's router."""
@@ -41,6 +45,9 @@ class MarketRoutes:
             web.get("/api/v1/trades/{symbol}", self.trades),
             web.get("/api/v1/ticker", self.ticker),
             web.get("/api/v1/ticker/{symbol}", self.ticker),
+            web.get("/api/v1/tickers", self.all_tickers),
+            web.get("/api/v1/candles", self.candles),
+            web.get("/api/v1/candles/{symbol}", self.candles),
         ]
 
     async def time(self, _: web.Request) -> web.Response:
@@ -87,24 +94,42 @@ class MarketRoutes:
             }
         )
 
-    async def ticker(self, request: web.Request) -> web.Response:
-        """The last price: from the cache, else from the database, else none yet."""
+    async def candles(self, request: web.Request) -> web.Response:
+        """The candles of a symbol, oldest first and without a gap."""
         instrument = self._instrument(request)
-        with stages_of(request).measure("book"):
-            data = await self._cache.get(price_key(instrument.symbol))
-            if data is not None:
-                return web.Response(body=data, content_type="application/json")
-            trades = await self._reader.trades(instrument.symbol, before_trade_id=None, limit=1)
-        last = trades[0] if trades else None
+        interval = _interval(request)
+        limit = limit_of(request, default=CANDLES_DEFAULT, largest=CANDLES_MAX)
+        end_ms = self._clock.now_ms() + 1
+        to_ms = time_ms_of(request, "to")
+        page = await candle_page(
+            self._reader,
+            instrument.symbol,
+            interval,
+            from_ms=time_ms_of(request, "from"),
+            to_ms=end_ms if to_ms is None else min(to_ms, end_ms),
+            limit=limit,
+        )
         return json_answer(
             {
                 "symbol": instrument.symbol,
-                "price": price_number(last.price, instrument) if last else None,
-                "quantity": quantity_number(last.quantity, instrument) if last else None,
-                "seq": last.seq if last else None,
-                "timestamp": timestamp_text(last.at_ms) if last else None,
+                "interval": interval,
+                "candles": [candle_json(candle, instrument) for candle in page.candles],
+                "next_from": None if page.next_from_ms is None else timestamp_text(page.next_from_ms),
             }
         )
+
+    async def ticker(self, request: web.Request) -> web.Response:
+        """The last price, the best prices and the last 24 hours of a symbol."""
+        instrument = self._instrument(request)
+        with stages_of(request).measure("book"):
+            found = await self._tickers.now(instrument)
+        return json_answer(ticker_json(found, instrument))
+
+    async def all_tickers(self, request: web.Request) -> web.Response:
+        """The same of all symbols."""
+        with stages_of(request).measure("book"):
+            found = await self._tickers.all()
+        return json_answer({"tickers": [ticker_json(now, instrument) for instrument, now in found]})
 
     def _instrument(self, request: web.Request) -> Instrument:
         symbol = request.match_info.get("symbol", request.query.get("symbol"))
@@ -113,6 +138,14 @@ class MarketRoutes:
         if len(symbol) > 32:
             raise invalid("symbol", "symbol is too long")
         return self._catalogue.require(symbol, status=404)
+
+
+def _interval(request: web.Request) -> CandleInterval:
+    text = request.query.get("interval", CandleInterval.MINUTE)
+    try:
+        return CandleInterval(text)
+    except ValueError as error:
+        raise invalid("interval", f"interval must be one of {', '.join(CandleInterval)}") from error
 
 
 def _cached_object(data: bytes) -> dict[str, Any]:

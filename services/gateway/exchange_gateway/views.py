@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from orjson import Fragment
 
+from exchange_core.candles import Candle, percent_text
 from exchange_core.commands import PlaceOrder
 from exchange_core.instruments import Instrument
 from exchange_core.market_data import timestamp_text
@@ -13,6 +14,7 @@ from exchange_core.orders import OrderStatus, OrderTerms, OrderType, Side
 from exchange_core.ports import FillView, OrderView, TradeView, Wallet
 from exchange_gateway.exact_json import number
 from exchange_gateway.orders import OnItsWay, Placed
+from exchange_gateway.tickers import SymbolNow
 
 _PRICED_TYPES: Final = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT})
 """The price of any other type is its protection price, which the client did not ask for."""
@@ -130,6 +132,43 @@ def trade_json(trade: TradeView, instrument: Instrument) -> dict[str, Any]:
         "taker_side": trade.taker_side,
         "seq": trade.seq,
         "timestamp": timestamp_text(trade.at_ms),
+    }
+
+
+def candle_json(candle: Candle, instrument: Instrument) -> dict[str, Any]:
+    """A candle of a row that says symbol and interval."""
+    return {
+        "open_at": timestamp_text(candle.open_at_ms),
+        "open": price_number(candle.open, instrument),
+        "high": price_number(candle.high, instrument),
+        "low": price_number(candle.low, instrument),
+        "close": price_number(candle.close, instrument),
+        "base_volume": quantity_number(candle.base_volume, instrument),
+        "quote_volume": amount_number(candle.quote_volume, instrument.quote_decimals),
+        "trade_count": candle.trade_count,
+        "seq": candle.seq,
+    }
+
+
+def ticker_json(found: SymbolNow, instrument: Instrument) -> dict[str, Any]:
+    """The last trade, the best prices, and the last 24 hours; null for what is not there."""
+    last, day = found.last, found.day
+    return {
+        "symbol": instrument.symbol,
+        "price": price_number(last.price, instrument) if last else None,
+        "quantity": quantity_number(last.quantity, instrument) if last else None,
+        "bid": price_number(found.bid, instrument),
+        "ask": price_number(found.ask, instrument),
+        "open": price_number(day.open, instrument) if day else None,
+        "high": price_number(day.high, instrument) if day else None,
+        "low": price_number(day.low, instrument) if day else None,
+        "change": price_number(day.change, instrument) if day else None,
+        "change_percent": number(percent_text(day.change_percent)) if day else None,
+        "base_volume": quantity_number(day.base_volume, instrument) if day else None,
+        "quote_volume": amount_number(day.quote_volume, instrument.quote_decimals) if day else None,
+        "trade_count": day.trade_count if day else None,
+        "seq": last.seq if last else None,
+        "timestamp": timestamp_text(last.at_ms) if last else None,
     }
 
 

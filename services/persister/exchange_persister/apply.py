@@ -5,8 +5,8 @@
     3 choose        the slots that follow the position without a gap; earlier ones are repeats
     4 wallets       every wallet the slots touch, once; pending commands they show are taken off the list
     5 archive       the events, as one object
-    6 rows          orders, trades, fills, ledger, and the position, committed in one transaction
-    7 notices       to the users concerned, best effort
+    6 rows          orders, trades, candles, fills, ledger, and the position, committed in one transaction
+    7 notices       to the users concerned, and candles and tickers to everybody, best effort
 
 Each step may be repeated with the same slots or with a run cut differently: a crash anywhere heals by doing it again.
 Partitions go on side by side; within one, a gap or a record that is not understood stops it and is never skipped.
@@ -19,8 +19,10 @@ from dataclasses import dataclass
 import structlog
 
 from exchange_adapters.projection_rows import instruments_after
+from exchange_core.candles import Candle
 from exchange_core.codec import Slot, decode_slot
 from exchange_core.errors import Fatal, PortError
+from exchange_core.instruments import Instrument
 from exchange_core.ports import (
     Clock,
     HistoryArchive,
@@ -32,6 +34,7 @@ from exchange_core.ports import (
 )
 from exchange_core.wire import DecodeError
 from exchange_persister.history import history_object
+from exchange_persister.market import MarketNews
 from exchange_persister.notices import Notices
 from exchange_persister.settlement import Settlement, WalletChanges, wallet_changes
 
@@ -77,6 +80,8 @@ _Arrivals = list[tuple[int, Slot | None]]
 class _Settled:
     slots: Sequence[Slot]
     changes: WalletChanges
+    candles: Sequence[Candle]
+    instruments: Mapping[str, Instrument]
 
 
 class Applier:
@@ -86,6 +91,7 @@ class Applier:
         self._ports = ports
         self._settlement = Settlement(ports.wallets, calls_max=wallet_calls_max)
         self._notices = Notices(ports.publisher)
+        self._market = MarketNews(ports.projections, ports.publisher, ports.clock)
         self._positions: dict[int, int] = {}
         self._halts: dict[int, Halt] = {}
         self._log = structlog.get_logger()
@@ -168,6 +174,7 @@ class Applier:
             self._halts.pop(partition, None)
             self._report(settled)
             await self._notices.publish(settled.slots, settled.changes)
+            await self._market.publish(settled.candles, settled.instruments)
         left = _left(position, arrivals)
         if left:
             self._halt(partition, position, left[0][1])
@@ -178,7 +185,7 @@ class Applier:
         await self._settlement.settle(run, changes)
         await self._ports.history.put(run[0].partition, run[0].n, run[-1].n, history_object(run))
         await projection.record(run)
-        return _Settled(run, changes)
+        return _Settled(run, changes, projection.candles, projection.instruments)
 
     def _halt(self, partition: int, position: int, found: Slot | None) -> None:
         halt = Halt(awaited=position + 1, found=None if found is None else found.n)

@@ -3,6 +3,7 @@
 from random import Random
 
 from crossbook.audit_evidence import (
+    CANDLE_COLUMNS,
     FILL_COLUMNS,
     INSTRUMENT_COLUMNS,
     LEDGER_COLUMNS,
@@ -131,6 +132,10 @@ class AuditWorld:
             picked = [projection_rows.ORDER_COLUMNS.index(name) for name in ORDER_COLUMNS]
             database.orders += [tuple(row[place] for place in picked) for row in rows.new_orders()]
             database.trades += rows.trades
+            database.candles += [
+                (one.symbol, one.interval.length_s, *(getattr(one, name) for name in CANDLE_COLUMNS[2:]))
+                for one in rows.candles.candles()
+            ]
             database.fills += rows.fills
             database.ledger += rows.ledger
             for symbol, (_, seq) in rows.listings.items():

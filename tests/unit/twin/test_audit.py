@@ -10,7 +10,7 @@ import pytest
 from crossbook.audit import CHECKS
 from crossbook.audit_checks import CheckResult, judge
 from crossbook.audit_command import difference_lines, results_table
-from crossbook.audit_evidence import LEDGER_COLUMNS, ORDER_COLUMNS, Evidence, Row
+from crossbook.audit_evidence import CANDLE_COLUMNS, LEDGER_COLUMNS, ORDER_COLUMNS, Evidence, Row
 from exchange_adapters.sim.virtual_time import run_virtual
 from exchange_core.codec import Slot, decode_slot, encode_slot
 from exchange_core.events import Event, OrderAccepted, OrderDone, TradeExecuted
@@ -247,6 +247,15 @@ def trade_missing(evidence: Evidence) -> tuple[int, int]:
     return 0, row[9]
 
 
+def candle_close(evidence: Evidence) -> None:
+    at = next(at for at, row in enumerate(evidence.database.candles) if row[1] == 300)
+    changed(evidence.database.candles, CANDLE_COLUMNS, at, close=1)
+
+
+def candle_missing(evidence: Evidence) -> None:
+    evidence.database.candles.pop()
+
+
 def fill_fee(evidence: Evidence) -> None:
     row = list(evidence.database.fills[4])
     row[8] += 1
@@ -332,6 +341,8 @@ TAMPERINGS: list[tuple[Tamper, str]] = [
     (order_missing, "database: orders"),
     (order_added, "database: orders"),
     (trade_missing, "database: trades and fills"),
+    (candle_close, "database: candles"),
+    (candle_missing, "database: candles"),
     (fill_fee, "database: trades and fills"),
     (ledger_amount, "database: ledger"),
     (ledger_missing, "database: ledger"),

@@ -10,6 +10,7 @@ from exchange_adapters.sim.faults import Faults
 from exchange_adapters.sim.projection_fold import ProjectionFold
 from exchange_adapters.sim.projections import SimProjections
 from exchange_adapters.sim.store import SimStore
+from exchange_core.candles import Candle, CandleInterval, Ticker
 from exchange_core.instruments import Instrument
 from exchange_core.orders import OrderStatus
 from exchange_core.ports import Clock, FillView, JournalPosition, OrderView, TradeView
@@ -90,6 +91,25 @@ class SimDatabaseReader(SimStore):
         found = [trade for trade in newest_first if before_trade_id is None or trade.trade_id < before_trade_id]
         return found[:limit]
 
+    async def candles(
+        self, symbol: str, interval: CandleInterval, *, from_ms: int, to_ms: int, limit: int
+    ) -> Sequence[Candle]:
+        """As DatabaseReader.candles."""
+        _check_limit(limit)
+        found = [one for one in await self._candles(symbol, interval) if from_ms <= one.open_at_ms < to_ms]
+        return found[:limit]
+
+    async def candle_before(self, symbol: str, interval: CandleInterval, at_ms: int) -> Candle | None:
+        """As DatabaseReader.candle_before."""
+        found = [one for one in await self._candles(symbol, interval) if one.open_at_ms < at_ms]
+        return found[-1] if found else None
+
+    async def tickers(self, symbols: Sequence[str], now_ms: int) -> Sequence[Ticker]:
+        """As DatabaseReader.tickers."""
+        fold = await self._query()
+        found = [fold.ticker(symbol, now_ms) for symbol in sorted(symbols)]
+        return [ticker for ticker in found if ticker is not None]
+
     async def instruments(self) -> Sequence[Instrument]:
         """As DatabaseReader.instruments, by symbol."""
         fold = await self._query()
@@ -104,6 +124,11 @@ class SimDatabaseReader(SimStore):
         fold = await self._query()
         found = [order for order in fold.orders.values() if order.user_id == user_id and is_wanted(order)]
         return sorted(found, key=lambda order: order.order_id, reverse=True)
+
+    async def _candles(self, symbol: str, interval: CandleInterval) -> list[Candle]:
+        fold = await self._query()
+        found = [one for one in fold.candles.values() if (one.symbol, one.interval) == (symbol, interval)]
+        return sorted(found, key=lambda one: one.open_at_ms)
 
     async def _query(self) -> ProjectionFold:
         async with self._faults.call("reader.query", is_read=True):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from exchange_core.candles import DAY_MS, Candle, CandleInterval, Ticker
 from exchange_core.codec import Slot
 from exchange_core.events import (
     Event,
@@ -40,14 +41,18 @@ _TERMS = (
     "self_trade_prevention",
 )
 
+CandleKey = tuple[str, CandleInterval, int]
+"""Symbol, interval, and when it opens."""
+
 
 @dataclass(slots=True)
 class ProjectionFold:
-    """Orders by id, fills with their owners, trades, instruments by symbol, and a position a partition."""
+    """Orders by id, fills with their owners, trades, candles, instruments by symbol, and a position a partition."""
 
     orders: dict[int, OrderView] = field(default_factory=dict)
     fills: list[tuple[str, FillView]] = field(default_factory=list)
     trades: dict[str, list[TradeView]] = field(default_factory=dict)
+    candles: dict[CandleKey, Candle] = field(default_factory=dict)
     instruments: dict[str, Instrument] = field(default_factory=dict)
     positions: dict[int, JournalPosition] = field(default_factory=dict)
 
@@ -119,6 +124,7 @@ class ProjectionFold:
                 at_ms=at_ms,
             )
         )
+        add_to_candles(self.candles, trade, instrument, at_ms)
         for order_id, user_id, side, is_maker, fee in (
             (trade.maker_order_id, trade.maker_user_id, trade.taker_side.opposite, True, trade.maker_fee),
             (trade.taker_order_id, trade.taker_user_id, trade.taker_side, False, trade.taker_fee),
@@ -147,3 +153,56 @@ class ProjectionFold:
                 seq=trade.seq,
                 updated_at_ms=at_ms,
             )
+
+    def ticker(self, symbol: str, now_ms: int) -> Ticker | None:
+        """The plainest reckoning: every trade of the 24 hours, from the first whole minute on."""
+        trades = self.trades.get(symbol)
+        if not trades:
+            return None
+        last = trades[-1]
+        first_ms = (now_ms - DAY_MS) // 60_000 * 60_000 + 60_000
+        day = [trade for trade in trades if trade.at_ms >= first_ms]
+        prices = [trade.price for trade in day or [last]]
+        return Ticker(
+            symbol=symbol,
+            last=last.price,
+            last_quantity=last.quantity,
+            open=prices[0],
+            high=max(prices),
+            low=min(prices),
+            base_volume=sum(trade.quantity for trade in day),
+            quote_volume=sum(trade.price * trade.quantity * self.instruments[symbol].tick_lot_units for trade in day),
+            trade_count=len(day),
+            seq=last.seq,
+            at_ms=last.at_ms,
+        )
+
+
+def add_to_candles(candles: dict[CandleKey, Candle], trade: TradeExecuted, instrument: Instrument, at_ms: int) -> None:
+    """Add one trade to its candle of every interval; candles of a second that are too old are dropped."""
+    for interval in CandleInterval:
+        open_at_ms = at_ms // (1000 * interval.length_s) * (1000 * interval.length_s)
+        key = (trade.symbol, interval, open_at_ms)
+        before = candles.get(key)
+        candles[key] = Candle(
+            symbol=trade.symbol,
+            interval=interval,
+            open_at_ms=open_at_ms,
+            open=before.open if before else trade.price,
+            high=max(before.high, trade.price) if before else trade.price,
+            low=min(before.low, trade.price) if before else trade.price,
+            close=trade.price,
+            base_volume=(before.base_volume if before else 0) + trade.quantity,
+            quote_volume=(before.quote_volume if before else 0)
+            + trade.price * trade.quantity * instrument.tick_lot_units,
+            trade_count=(before.trade_count if before else 0) + 1,
+            seq=trade.seq,
+        )
+        if interval is CandleInterval.SECOND and before is None:
+            _drop_old_seconds(candles, trade.symbol, (at_ms - DAY_MS) // 60_000 * 60_000)
+
+
+def _drop_old_seconds(candles: dict[CandleKey, Candle], symbol: str, oldest_ms: int) -> None:
+    old = [key for key in candles if key[:2] == (symbol, CandleInterval.SECOND) and key[2] < oldest_ms]
+    for key in old:
+        del candles[key]

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from exchange_adapters.sim.faults import Faults
-from exchange_adapters.sim.projection_fold import ProjectionFold
+from exchange_adapters.sim.projection_fold import CandleKey, ProjectionFold, add_to_candles
 from exchange_adapters.sim.store import SimStore
+from exchange_core.candles import Candle, CandleInterval, Ticker
 from exchange_core.codec import Slot
 from exchange_core.errors import Conflict, Fatal
 from exchange_core.events import (
@@ -55,6 +56,8 @@ class SimProjection:
         self._partition = partition
         self._faults = faults
         self._position = len(database.slots.get(partition, ()))
+        self._candles: dict[CandleKey, Candle] = {}
+        self._changed: dict[CandleKey, None] = {}
         self.recorded: list[Slot] = []
         self.checkpoints: dict[str, str] = {}
 
@@ -68,6 +71,12 @@ class SimProjection:
         """As Projection.instruments, with what this transaction has recorded."""
         return self._instruments
 
+    @property
+    def candles(self) -> Sequence[Candle]:
+        """As Projection.candles."""
+        by_interval = sorted(self._changed, key=lambda key: [*CandleInterval].index(key[1]))
+        return [self._candles[key] for key in by_interval if key in self._candles]
+
     async def record(self, slots: Sequence[Slot]) -> None:
         """As Projection.record. Operation `database.record`; refuses a gap as the persister's own bug.
 
@@ -75,6 +84,7 @@ class SimProjection:
         done, a second entry, a symbol that was never listed.
         """
         async with self._faults.call("database.record"):
+            self._changed.clear()
             for slot in slots:
                 assert slot.partition == self._partition and slot.n == self._position + 1, "a gap in the slots"
                 self._position = slot.n
@@ -103,9 +113,20 @@ class SimProjection:
                 case TradeExecuted():
                     self._require_open(event.maker_order_id)
                     self._require_open(event.taker_order_id)
+                    self._add_to_candles(event, slot.at_ms)
                 case OrderDone() | OrderAmended() | OrderDecremented() | OrderTriggered():
                     self._require_open(event.order_id)
                     self._is_open[event.order_id] = not isinstance(event, OrderDone)
+
+    def _add_to_candles(self, trade: TradeExecuted, at_ms: int) -> None:
+        """In copies of the committed ones, which change when this transaction is."""
+        for interval in CandleInterval:
+            key = (trade.symbol, interval, interval.open_at_ms(at_ms))
+            committed = self._database.fold.candles.get(key)
+            if committed is not None:
+                self._candles.setdefault(key, committed)
+            self._changed[key] = None
+        add_to_candles(self._candles, trade, self._instruments[trade.symbol], at_ms)
 
     def _require_open(self, order_id: int) -> None:
         stored = self._database.fold.orders.get(order_id)
@@ -128,6 +149,12 @@ class SimProjections(SimStore):
         """As Projections.checkpoints. Operation `database.checkpoints`."""
         async with self._faults.call("database.checkpoints", is_read=True):
             return dict(self.database.checkpoints)
+
+    async def tickers(self, symbols: Sequence[str], now_ms: int) -> Sequence[Ticker]:
+        """As Projections.tickers. Operation `database.tickers`."""
+        async with self._faults.call("database.tickers", is_read=True):
+            found = [self.database.fold.ticker(symbol, now_ms) for symbol in sorted(symbols)]
+            return [ticker for ticker in found if ticker is not None]
 
     def recorded(self, partition: int) -> Sequence[Slot]:
         """The committed slots of a partition, from 1."""

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from exchange_core.candles import Candle, CandleInterval, Ticker
 from exchange_core.codec import Slot
 from exchange_core.instruments import Instrument
 from exchange_core.orders import OrderStatus, OrderType, Reason, SelfTradePrevention, Side, TimeInForce
@@ -23,9 +24,15 @@ class Projection(Protocol):
         """All instruments known to the database, by symbol."""
         ...
 
+    @property
+    def candles(self) -> Sequence[Candle]:
+        """The candles that `record` has changed last, as they stand in the database with it: by interval, and of one
+        symbol oldest first."""
+        ...
+
     async def record(self, slots: Sequence[Slot]) -> None:
-        """Write orders, trades, ledger and instruments of these slots, which follow `position` without a gap,
-        and move the position to the last of them."""
+        """Write orders, trades, candles, ledger and instruments of these slots, which follow `position` without a
+        gap, and move the position to the last of them."""
         ...
 
     async def checkpoint(self, shard_id: str, sequence_number: str) -> None:
@@ -45,6 +52,10 @@ class Projections(Protocol):
 
     async def checkpoints(self) -> Mapping[str, str]:
         """shard_id → last sequence number recorded."""
+        ...
+
+    async def tickers(self, symbols: Sequence[str], now_ms: int) -> Sequence[Ticker]:
+        """The tickers of those symbols that have ever traded, by symbol, over the 24 hours before `now_ms`."""
         ...
 
 
@@ -147,6 +158,20 @@ class DatabaseReader(Protocol):
 
     async def trades(self, symbol: str, *, before_trade_id: int | None, limit: int) -> Sequence[TradeView]:
         """Everybody's trades, newest first."""
+        ...
+
+    async def candles(
+        self, symbol: str, interval: CandleInterval, *, from_ms: int, to_ms: int, limit: int
+    ) -> Sequence[Candle]:
+        """The stored candles that open in from_ms ≤ t < to_ms, oldest first."""
+        ...
+
+    async def candle_before(self, symbol: str, interval: CandleInterval, at_ms: int) -> Candle | None:
+        """The newest stored candle that opens before `at_ms`."""
+        ...
+
+    async def tickers(self, symbols: Sequence[str], now_ms: int) -> Sequence[Ticker]:
+        """As Projections.tickers."""
         ...
 
     async def instruments(self) -> Sequence[Instrument]:
