@@ -29,6 +29,7 @@ from exchange_gateway.app import Ports, run
 from exchange_gateway.config import Config
 from exchange_gateway.identity import IssuedTokens
 from exchange_gateway.problems import Code, ProblemError
+from tests.unit.gateway.answers import assert_is_in_the_contract
 
 ISSUER = "https://issuer.example/pool"
 CLIENT_ID = "client-1"
@@ -215,7 +216,9 @@ class Gateway:
         async with self.http.request(method, self.url + path, data=data, headers=sent) as response:
             text = await response.text()
             is_json = "json" in response.headers.get("Content-Type", "")
-            return Answer(response.status, orjson.loads(text) if is_json else None, text, response.headers)
+            answer = Answer(response.status, orjson.loads(text) if is_json else None, text, response.headers)
+        assert_is_in_the_contract(method, path.partition("?")[0], answer.status, answer.headers, answer.body)
+        return answer
 
     async def join(self, username: str, *, groups: tuple[str, ...] = ()) -> str:
         """Sign up and log in; the user's id."""

@@ -4,33 +4,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import openapi_spec_validator
+import pytest
 
 from exchange_adapters.sim import SimClock, SimCloud
 from exchange_adapters.system import Readiness
 from exchange_gateway.app import Ports, application, build
 from exchange_gateway.contract import document
 from exchange_gateway.problems import Code
+from tests.unit.gateway.answers import assert_is_in_the_contract, operations, resolved
 from tests.unit.gateway.support import FakeDirectory, gateway_config, running_gateway
 
-METHODS = ("get", "put", "post", "delete", "patch")
 UNROUTED = {Code.NOT_FOUND, Code.METHOD_NOT_ALLOWED}
 """Answered where there is no operation."""
-
-
-def operations() -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    for path, item in document()["paths"].items():
-        for method in METHODS:
-            if method in item:
-                yield method.upper(), path, item[method]
-
-
-def resolved(node: Mapping[str, Any]) -> Mapping[str, Any]:
-    while "$ref" in node:
-        target: Any = document()
-        for part in node["$ref"].removeprefix("#/").split("/"):
-            target = target[part.replace("~1", "/").replace("~0", "~")]
-        node = target
-    return node
 
 
 def codes_of(operation: Mapping[str, Any]) -> Iterator[tuple[int, Code]]:
@@ -112,3 +97,38 @@ async def test_what_wants_a_user_refuses_nobody() -> None:
             answer = await gateway.call(method, path.replace("{", "").replace("}", ""))
             refused = answer.status == 401 and answer.code == "token_missing"
             assert refused == bool(operation["security"]), (method, path, answer.text)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"status": 204}, "getTime 204 is not in the contract"),
+        ({"body": {"time": "2026-02-17T10:00:00Z", "epoch_ms": 1, "zone": "UTC"}}, "zone"),
+        ({"body": {"time": "2026-02-17T10:00:00Z"}}, "epoch_ms"),
+        ({"body": {"time": "noon", "epoch_ms": 1}}, "date-time"),
+        ({"headers": {"Content-Type": "text/plain"}}, "is not text/plain"),
+        ({"headers": {"X-Trace-Id": "x"}}, "X-Trace-Id"),
+        ({"headers": {"X-RateLimit-Reset": "-1"}}, "X-RateLimit-Reset"),
+        ({"path": "/api/v1/noon"}, "not in the contract"),
+        ({"method": "PUT"}, "not in the contract"),
+    ],
+)
+def test_an_answer_that_is_not_in_the_contract_is_noticed(change: dict[str, Any], complaint: str) -> None:
+    headers = {
+        "Content-Type": "application/json; charset=utf-8",
+        "X-Trace-Id": "0a" * 16,
+        "Server-Timing": "total;dur=1",
+        "X-RateLimit-Limit": "10",
+        "X-RateLimit-Remaining": "9",
+        "X-RateLimit-Reset": "1",
+    }
+    answer: dict[str, Any] = {
+        "method": "GET",
+        "path": "/api/v1/time",
+        "status": 200,
+        "body": {"time": "2026-02-17T10:00:00Z", "epoch_ms": 1},
+    }
+    assert_is_in_the_contract(**answer, headers=headers)
+    headers |= change.pop("headers", {})
+    with pytest.raises((AssertionError, KeyError), match=complaint):
+        assert_is_in_the_contract(**(answer | change), headers=headers)
