@@ -14,6 +14,8 @@ READ_BYTES_MAX: Final = 1 << 20
 SHOWN_FIRST: Final = ("timestamp", "level", "event")
 SHOWN_ELSEWHERE: Final = frozenset({*SHOWN_FIRST, "service", "instance", "logger"})
 VALUE_WIDTH: Final = 120
+METRICS: Final = b'{"_aws"'
+"""How a line of metrics begins: they stand in the file, for machines."""
 
 
 def compact(line: str) -> str:
@@ -52,7 +54,7 @@ class LogFollower:
             content = self._rest * (not skipped_bytes) + file.read(READ_BYTES_MAX)
             self._offset = file.tell()
         *complete, self._rest = content.split(b"\n")
-        lines = [line.decode(errors="replace") for line in complete if line]
+        lines = [line.decode(errors="replace") for line in complete if line and not line.startswith(METRICS)]
         shown = [f"{self._name:<10} {compact(line)}" for line in lines[:LINES_A_POLL_MAX]]
         if len(lines) > LINES_A_POLL_MAX or skipped_bytes:
             shown.append(f"{self._name:<10} … and {len(lines) - len(shown)} more lines in {self._path}")

@@ -13,6 +13,7 @@ import structlog
 import uvloop
 from aiohttp import web
 
+from exchange_adapters.emf import recording
 from exchange_core.errors import PortError
 
 _CANCEL_AGAIN_S: Final = 0.5
@@ -108,7 +109,8 @@ def run_service(service: str, level: str, main: Callable[[asyncio.Event], Awaita
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
-        await main(stopping)
+        async with recording():
+            await main(stopping)
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

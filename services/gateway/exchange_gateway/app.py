@@ -23,6 +23,8 @@ from typing import Final
 import structlog
 from aiohttp import web
 
+from exchange_adapters.emf import recorder
+from exchange_adapters.metrics import COMMANDS_WAITING, ORDERS_WAITING
 from exchange_adapters.sessions import SessionChecks
 from exchange_adapters.system import Readiness, add_health_routes, end_tasks, start_http
 from exchange_adapters.tokens import KeySource, TokenVerifier
@@ -260,6 +262,9 @@ async def _watch(readiness: Readiness, stations: Stations) -> None:
     while True:
         readiness.set("node", stations.node.is_held)
         readiness.set("catalogue", stations.catalogue.is_loaded)
+        recorder.gauge(ORDERS_WAITING, stations.holds.depth)
+        for partition, depth in enumerate(stations.commands.depths):
+            recorder.gauge(COMMANDS_WAITING, depth, partition=partition)
         await asyncio.sleep(READINESS_EVERY_S)
 
 

@@ -60,6 +60,11 @@ class CommandDesk:
     async def __aexit__(self, *details: Any) -> None:
         await self._stack.__aexit__(*details)
 
+    @property
+    def depths(self) -> list[int]:
+        """How many commands wait to be sent, by partition."""
+        return [sender.groups.depth for sender in self._senders]
+
     def submit(self, partition: int, outgoing: OutgoingCommand) -> asyncio.Future[None]:
         """Queue a command; the future resolves when the queue has it, or raises a PortError when it may not have it.
 

@@ -100,6 +100,11 @@ class HoldDesk:
     async def __aexit__(self, *details: Any) -> None:
         await self._groups.__aexit__(*details)
 
+    @property
+    def depth(self) -> int:
+        """How many requests wait."""
+        return self._groups.depth
+
     async def take(self, request: HoldRequest) -> Verdict:
         """Commit one; resolves when its transaction did."""
         return await self._groups.submit(request)

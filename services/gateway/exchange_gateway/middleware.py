@@ -9,7 +9,9 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from exchange_adapters.emf import recorder
 from exchange_adapters.group_commit import QueueFullError
+from exchange_adapters.metrics import ENQUEUE_LATENCY_MS, HOLD_LATENCY_MS, REQUEST_LATENCY_MS, REQUESTS_FAILED
 from exchange_adapters.tokens import AuthenticationError, SessionRevokedError, TokenExpiredError, TokenInvalidError
 from exchange_core.errors import Fatal, PortError, Throttled
 from exchange_gateway.problems import PROBLEMS, Code, ProblemError, problem_response
@@ -72,7 +74,18 @@ class Surroundings:
         response.headers.update(admission.headers())
         response.headers["Server"] = "crossbook"
         response.headers.setdefault("Cache-Control", "no-store")
+        _record(stages, response.status)
         return response
+
+
+def _record(stages: Stages, status: int) -> None:
+    recorder.timing(REQUEST_LATENCY_MS, stages.total_ms())
+    for stage, metric in (("wallet", HOLD_LATENCY_MS), ("enqueue", ENQUEUE_LATENCY_MS)):
+        took_ms = stages.duration_ms(stage)
+        if took_ms is not None:
+            recorder.timing(metric, took_ms)
+    if status >= 500:
+        recorder.count(REQUESTS_FAILED)
 
 
 def trace_id_of(traceparent: str | None) -> str:

@@ -13,7 +13,9 @@ from typing import Final
 
 import structlog
 
+from exchange_adapters.emf import recorder
 from exchange_adapters.group_commit import QueueFullError
+from exchange_adapters.metrics import ORDERS_ACCEPTED, ORDERS_REFUSED
 from exchange_adapters.tokens import Principal
 from exchange_core.codec import decode_commands, encode_commands
 from exchange_core.commands import AmendOrder, CancelOrder, PlaceOrder
@@ -108,6 +110,16 @@ class OrderDesk:
 
     async def place(self, principal: Principal, request: OrderRequest, stages: Stages, trace_id: str) -> Placed:
         """Promise an order; raises ProblemError when it is refused for certain, or when that is not known."""
+        try:
+            placed = await self._place(principal, request, stages, trace_id)
+        except ProblemError as problem:
+            if problem.status < 500:
+                recorder.count(ORDERS_REFUSED)
+            raise
+        recorder.count(ORDERS_ACCEPTED)
+        return placed
+
+    async def _place(self, principal: Principal, request: OrderRequest, stages: Stages, trace_id: str) -> Placed:
         try:
             order = await self._price(principal, request, stages, trace_id)
         except ProblemError as refusal:

@@ -33,6 +33,10 @@ class Stages:
         """Since the request began."""
         return (time.perf_counter() - self._started_s) * 1000
 
+    def duration_ms(self, stage: str) -> float | None:
+        """What the stage took; None when there was no such stage."""
+        return self._durations_ms.get(stage)
+
     def header(self) -> str:
         """`auth;dur=0.1, wallet;dur=3.2, total;dur=4.0`, in milliseconds."""
         durations_ms = self._durations_ms

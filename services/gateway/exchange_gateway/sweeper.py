@@ -10,7 +10,9 @@ from typing import Final
 
 import structlog
 
+from exchange_adapters.emf import recorder
 from exchange_adapters.group_commit import QueueFullError
+from exchange_adapters.metrics import OLDEST_PENDING_AGE_MS, SWEEPER_RESENDS
 from exchange_core.codec import decode_commands
 from exchange_core.errors import Fatal, PortError
 from exchange_core.ports import Clock, DatabaseReader, LeaseStore, Pending, WalletHolds
@@ -70,6 +72,8 @@ class Sweeper:
         if not await self._leases.acquire(f"sweep#{partition}", self._owner, now_ms, LEASE_MS):
             return 0
         listed = await self._holds.pending(partition, now_ms - SWEEP_AGE_MS, LISTED_MAX)
+        age_ms = now_ms - listed[0].created_at_ms if listed else 0
+        recorder.gauge(OLDEST_PENDING_AGE_MS, age_ms, partition=partition)
         if not listed:
             self._attempts[partition] = {}
             return 0
@@ -78,9 +82,8 @@ class Sweeper:
         if not due:
             return 0
         await self._send(partition, due)
-        log.warning(
-            "intents_sent_again", partition=partition, count=len(due), oldest_ms=now_ms - listed[0].created_at_ms
-        )
+        recorder.count(SWEEPER_RESENDS, len(due), partition=partition)
+        log.warning("intents_sent_again", partition=partition, count=len(due), oldest_ms=age_ms)
         return len(due)
 
     async def release(self) -> None:

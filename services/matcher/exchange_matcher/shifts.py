@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import structlog
 
+from exchange_adapters.emf import recorder
+from exchange_adapters.metrics import PARTITIONS_WORKED
 from exchange_adapters.system import Readiness
 from exchange_core.errors import Fatal, PortError
 from exchange_matcher.leases import PartitionLeases
@@ -98,5 +100,6 @@ class Shifts:
 
     def _judge(self) -> None:
         """Ready when every partition that is ours is worked; an instance without one is a standby, and ready."""
-        working = all(shift.state is WorkerState.WORKING for shift in self._shifts.values())
-        self._readiness.set("partitions", working)
+        working = [shift for shift in self._shifts.values() if shift.state is WorkerState.WORKING]
+        self._readiness.set("partitions", len(working) == len(self._shifts))
+        recorder.gauge(PARTITIONS_WORKED, len(working))

@@ -6,6 +6,8 @@ the batch's messages are carried into the recovered partition, where what was jo
 
 import asyncio
 import logging
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,7 +16,20 @@ from typing import Final
 
 import structlog
 
-from exchange_core.events import CommandRefused, Event, OrderAccepted, OrderRejected
+from exchange_adapters.emf import recorder
+from exchange_adapters.metrics import (
+    COMMANDS_REFUSED,
+    EVENTS_JOURNALED,
+    JOURNAL_TAKEOVERS,
+    OLDEST_COMMAND_AGE_MS,
+    RECOVERIES,
+    RECOVERY_SECONDS,
+    SLOT_LATENCY_MS,
+    SLOTS_COMMITTED,
+    STREAM_BLOCKED,
+    TRADES_EXECUTED,
+)
+from exchange_core.events import CommandRefused, Event, OrderAccepted, OrderRejected, TradeExecuted
 from exchange_core.orders import Reason
 from exchange_core.ports import (
     Clock,
@@ -114,6 +129,7 @@ class PartitionWorker:
                 try:
                     await self._recover_and_work(stopping)
                 except SlotTakenError as error:
+                    recorder.count(JOURNAL_TAKEOVERS, partition=self._partition)
                     self._log.warning("slot_taken", error=str(error))
         except StoppedError:
             self._log.warning("stopped_amid_work")
@@ -126,6 +142,7 @@ class PartitionWorker:
             stopping=stopping,
             on_blocked=lambda is_blocked: self._set(is_blocked=is_blocked),
         )
+        started_s = time.perf_counter()
         recovered = await recover(
             self._partition,
             snapshots=self._ports.snapshots,
@@ -133,6 +150,8 @@ class PartitionWorker:
             commit=commit,
             outage=Outage("recovery", stopping, partition=self._partition),
         )
+        recorder.count(RECOVERIES, partition=self._partition)
+        recorder.timing(RECOVERY_SECONDS, time.perf_counter() - started_s, partition=self._partition)
         schedule = SnapshotSchedule(
             self._ports.snapshots,
             self._partition,
@@ -159,6 +178,7 @@ class PartitionWorker:
             self._is_recovered = is_recovered
         if is_blocked is not None:
             self._is_blocked = is_blocked
+            recorder.gauge(STREAM_BLOCKED, int(is_blocked), partition=self._partition)
         ready = WorkerState.BLOCKED if self._is_blocked else WorkerState.WORKING
         self._on_state(ready if self._is_recovered else WorkerState.RECOVERING)
 
@@ -235,12 +255,14 @@ class _Rounds:
     async def _commit_batch(self, deliveries: Sequence[Delivery]) -> None:
         batch = self._execute(deliveries)
         slots = self._pack(batch)
+        started_s = time.perf_counter()
         for encoded in slots:
             await self._commit.commit(encoded)
             self.n = encoded.slot.n
             self._slot_at_ms = encoded.slot.at_ms
             self._schedule.note_slot(bool(encoded.slot.events))
         if slots:
+            recorder.timing(SLOT_LATENCY_MS, 1000 * (time.perf_counter() - started_s), partition=self._partition)
             self._schedule.take_if_due(self.n, self._engine.snapshot)
             await self._publication.publish(self._engine, chain.from_iterable(batch.units), batch.at_ms)
         await self._acknowledge(batch.receipts)
@@ -296,6 +318,7 @@ class _Rounds:
     def _note(self, batch: Batch, slots: Sequence[EncodedSlot]) -> None:
         if batch.stale_count:
             self._log.error("messages_too_old", count=batch.stale_count)
+        self._record(batch, slots)
         last_seq: dict[str, int] = {}
         for encoded in slots:
             for event in encoded.slot.events:
@@ -312,6 +335,15 @@ class _Rounds:
             events=sum(len(encoded.slot.events) for encoded in slots),
             seq=last_seq,
         )
+
+    def _record(self, batch: Batch, slots: Sequence[EncodedSlot]) -> None:
+        partition = self._partition
+        recorder.gauge(OLDEST_COMMAND_AGE_MS, batch.at_ms - batch.oldest_ms, partition=partition)
+        recorder.count(SLOTS_COMMITTED, len(slots), partition=partition)
+        kinds = Counter(type(event) for encoded in slots for event in encoded.slot.events)
+        recorder.count(EVENTS_JOURNALED, kinds.total(), partition=partition)
+        recorder.count(TRADES_EXECUTED, kinds[TradeExecuted], partition=partition)
+        recorder.count(COMMANDS_REFUSED, kinds[OrderRejected] + kinds[CommandRefused], partition=partition)
 
     def _note_event(self, event: Event, n: int) -> None:
         match event:

@@ -18,6 +18,14 @@ from dataclasses import dataclass
 
 import structlog
 
+from exchange_adapters.emf import recorder
+from exchange_adapters.metrics import (
+    PARTITION_HALTED,
+    SETTLEMENT_AGE_MS,
+    SETTLEMENT_FAULTS,
+    SETTLEMENT_LAG_SLOTS,
+    SLOTS_SETTLED,
+)
 from exchange_adapters.projection_rows import instruments_after
 from exchange_core.candles import Candle
 from exchange_core.codec import Slot, decode_slot
@@ -120,6 +128,7 @@ class Applier:
             try:
                 unsettled.extend(await self._apply_partition(partition, ours, checkpoint))
             except PortError as error:
+                recorder.count(SETTLEMENT_FAULTS)
                 errors.append(error)
                 unsettled.extend(index for index, _ in ours)
 
@@ -170,12 +179,14 @@ class Applier:
                     await projection.checkpoint(*checkpoint)
             position = projection.position
         self._positions[partition] = position
+        recorder.gauge(PARTITION_HALTED, 0, partition=partition)
         if settled is not None:
             self._halts.pop(partition, None)
             self._report(settled)
             await self._notices.publish(settled.slots, settled.changes)
             await self._market.publish(settled.candles, settled.instruments)
         left = _left(position, arrivals)
+        recorder.gauge(SETTLEMENT_LAG_SLOTS, len(left), partition=partition)
         if left:
             self._halt(partition, position, left[0][1])
         return [index for index, _ in left]
@@ -189,12 +200,16 @@ class Applier:
 
     def _halt(self, partition: int, position: int, found: Slot | None) -> None:
         halt = Halt(awaited=position + 1, found=None if found is None else found.n)
+        recorder.gauge(PARTITION_HALTED, 1, partition=partition)
         if self._halts.get(partition) != halt:
             self._halts[partition] = halt
             self._log.error("slot_gap", partition=partition, slot=halt.awaited, found=halt.found)
 
     def _report(self, settled: _Settled) -> None:
         first, last = settled.slots[0], settled.slots[-1]
+        now_ms = self._ports.clock.now_ms()
+        recorder.count(SLOTS_SETTLED, len(settled.slots), partition=last.partition)
+        recorder.timing(SETTLEMENT_AGE_MS, now_ms - first.at_ms, partition=last.partition)
         self._log.debug(
             "slots_settled",
             partition=last.partition,
@@ -202,7 +217,7 @@ class Applier:
             slot=last.n,
             events=sum(len(slot.events) for slot in settled.slots),
             wallets=len(settled.changes),
-            age_ms=self._ports.clock.now_ms() - last.at_ms,
+            age_ms=now_ms - last.at_ms,
         )
 
 

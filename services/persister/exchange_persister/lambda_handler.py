@@ -15,6 +15,7 @@ from typing import Any, Final
 import structlog
 import uvloop
 
+from exchange_adapters.emf import open_recorder, recorder
 from exchange_adapters.system import configure_logging
 from exchange_core.errors import PortError
 from exchange_core.ports import StreamRecord
@@ -87,7 +88,11 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, list[dict[str, 
     if not _runtimes:
         config = Config()
         configure_logging("persister", config.log_level)
+        open_recorder()
         _runtimes.append(LambdaRuntime(open_settlement_ports(config), wallet_calls_max=config.wallet_calls_max))
         atexit.register(_runtimes[0].close)
     remaining_s = context.get_remaining_time_in_millis() / 1000 if context else _UNBOUNDED_S
-    return _runtimes[0].handle(event, max(remaining_s - _RESERVED_S, _RESERVED_S))
+    try:
+        return _runtimes[0].handle(event, max(remaining_s - _RESERVED_S, _RESERVED_S))
+    finally:
+        recorder.flush()  # between invocations nothing of ours runs
