@@ -22,6 +22,7 @@ from crossbook.replay import replay_command
 from crossbook.simulate import simulate_command
 from crossbook.state import StateDirectory
 from crossbook.terminal import console, errors, report
+from crossbook.trace_command import trace_command
 
 app = typer.Typer(
     name="crossbook",
@@ -111,6 +112,7 @@ def watch(
         )
 
 
+app.command("trace")(trace_command)
 app.command("replay")(replay_command)
 app.command("simulate")(simulate_command)
 app.command("check")(check_command)

@@ -9,6 +9,7 @@ MISLEADING = (
     "DATABASE_",
     "REDIS_",
     "HTTP_",
+    "OTEL_",
     "RATE_LIMIT_SCALE",
     "SERVICE_INSTANCE",
     "LOG_LEVEL",

@@ -1,6 +1,7 @@
 """The four services as processes of a twin: which variables each is handed, and no more than it needs."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +23,8 @@ class Service:
     needs_database: bool = False
     needs_login: bool = False
 
-    def spec(self, site: Site, *, port: int, log_level: str, directory: Path) -> ProcessSpec:
-        """How the process is run."""
+    def spec(self, site: Site, *, port: int, log_level: str, directory: Path, traces: Mapping[str, str]) -> ProcessSpec:
+        """How the process is run; `traces` says where its spans go."""
         environment = inherited_environment() | site.exchange_environment
         if self.needs_database:
             environment |= site.database_environment
@@ -35,6 +36,7 @@ class Service:
             "LOG_LEVEL": log_level,
             "SERVICE_INSTANCE": self.name,
             "PYTHONUNBUFFERED": "1",
+            **traces,
         }
         return ProcessSpec(
             name=self.name,

@@ -1,6 +1,7 @@
 """The whole exchange on this machine: the backing parts, the four services, demo users and funds."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -19,6 +20,7 @@ from crossbook.seed import create_users, seed
 from crossbook.services import services, wishes
 from crossbook.site import Site
 from crossbook.state import RunningProcess
+from crossbook.traces import TraceCollector
 from exchange_core.topology import Topology
 
 __all__ = ["Backing", "Site", "Twin", "TwinOptions"]
@@ -50,6 +52,8 @@ class Twin:
             report=report,
         )
         self._site: Site | None = None
+        self._open = contextlib.AsyncExitStack()
+        self.traces = TraceCollector()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -80,6 +84,7 @@ class Twin:
         return self.site.environment | {
             "CROSSBOOK_GATEWAY_URL": self.gateway_url,
             "CROSSBOOK_WEBSOCKET_URL": self.websocket_url,
+            "CROSSBOOK_TRACES_URL": self.traces.url,
         }
 
     @property
@@ -108,6 +113,7 @@ class Twin:
     async def stop(self) -> None:
         """Stop everything in reverse, gracefully. Safe to call again."""
         await self.backing.stop()
+        await self._open.aclose()
 
     def kill(self, name: str) -> None:
         """`kill -9` of the process of that name, which the supervisor then starts again; raises KeyError."""
@@ -139,6 +145,7 @@ class Twin:
 
     async def _start(self) -> None:
         await self.start_stores()
+        await self._open.enter_async_context(self.traces)
         self.backing.announce(self.client_environment)
         await self.backing.supervisor.start(
             *(
@@ -147,6 +154,7 @@ class Twin:
                     port=self.backing.ports[service.name],
                     log_level=self.options.log_level,
                     directory=self.backing.state.path,
+                    traces=self.traces.service_environment,
                 )
                 for service in self._services
             )

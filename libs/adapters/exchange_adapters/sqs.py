@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from exchange_adapters.aws import CALL_TIMEOUT_S, code_error, read_again, reading, writing
+from exchange_adapters.tracing import x_ray_header
 from exchange_core.errors import Fatal, PortError, Throttled, Unavailable
 from exchange_core.ports import CommandMessage, Delivery
 from exchange_core.topology import Topology
@@ -67,12 +68,20 @@ class SqsCommandSink:
                         "MessageBody": message.body,
                         "MessageGroupId": message.group,
                         "MessageDeduplicationId": message.dedup_id,
+                        **_trace_attribute(message.trace),
                     }
                     for index, message in enumerate(messages)
                 ],
             )
         if failed := response.get("Failed"):
             raise _entries_error(failed)
+
+
+def _trace_attribute(carrier: str) -> dict[str, Any]:
+    header = x_ray_header(carrier) if carrier else ""
+    if not header:
+        return {}
+    return {"MessageSystemAttributes": {"AWSTraceHeader": {"DataType": "String", "StringValue": header}}}
 
 
 class SqsCommandSource:

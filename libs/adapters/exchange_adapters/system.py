@@ -14,6 +14,7 @@ import uvloop
 from aiohttp import web
 
 from exchange_adapters.emf import recording
+from exchange_adapters.tracing import exporting
 from exchange_core.errors import PortError
 
 _CANCEL_AGAIN_S: Final = 0.5
@@ -113,7 +114,7 @@ def run_service(service: str, level: str, main: Callable[[asyncio.Event], Awaita
             await main(stopping)
 
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with exporting(service), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(supervised())
     except* PortError as group:
         log.error("service_failed", errors=[f"{type(error).__name__}: {error}" for error in group.exceptions])

@@ -107,6 +107,7 @@ class _PartitionSender:
                 group=batch[indices[0]].group,
                 dedup_id=next(self._dedup_ids),
                 body=encode_commands([batch[index].command for index in indices]),
+                trace=next((batch[index].command.trace_id for index in indices if batch[index].command.trace_id), ""),
             )
             for indices in call
         ]

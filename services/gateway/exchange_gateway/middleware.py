@@ -1,6 +1,5 @@
 """Around every request: its trace id, its log context, its times, and that whatever fails is told as a problem."""
 
-import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
@@ -8,11 +7,14 @@ from typing import Final
 import structlog
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
 
 from exchange_adapters.emf import recorder
 from exchange_adapters.group_commit import QueueFullError
 from exchange_adapters.metrics import ENQUEUE_LATENCY_MS, HOLD_LATENCY_MS, REQUEST_LATENCY_MS, REQUESTS_FAILED
 from exchange_adapters.tokens import AuthenticationError, SessionRevokedError, TokenExpiredError, TokenInvalidError
+from exchange_adapters.tracing import carrier_of, parent_of, trace_id_of
 from exchange_core.errors import Fatal, PortError, Throttled
 from exchange_gateway.problems import PROBLEMS, Code, ProblemError, problem_response
 from exchange_gateway.rate_gate import Admission, RateGate
@@ -20,10 +22,13 @@ from exchange_gateway.sessions import Authenticator
 from exchange_gateway.stages import Stages
 
 TRACE_ID: Final = web.RequestKey("trace_id", str)
+CARRIER: Final = web.RequestKey("carrier", str)
+"""What the request's commands carry as `trace_id`, so that what becomes of them joins its trace."""
 ADMISSION: Final = web.RequestKey("admission", Admission)
 STAGES: Final = web.RequestKey("stages", Stages)
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
-_NO_TRACE: Final = "0" * 32
+_TRACER: Final = trace.get_tracer("gateway")
+_API: Final = "/api/"
+"""Probes are neither traced nor counted."""
 _HTTP_CODES: Final = {
     404: Code.NOT_FOUND,
     405: Code.METHOD_NOT_ALLOWED,
@@ -52,8 +57,20 @@ class Surroundings:
     @web.middleware
     async def surround(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Serve one request. A response is always given, with trace id, times and limits."""
+        if not request.path.startswith(_API):
+            request[CARRIER] = ""
+            return await self._serve(request, handler, secrets.token_hex(16))
+        route = request.match_info.route.resource
+        name = f"{request.method} {route.canonical if route else 'nothing'}"
+        with _TRACER.start_as_current_span(name, context=parent_of(request.headers), kind=SpanKind.SERVER) as span:
+            request[CARRIER] = carrier_of(span)
+            response = await self._serve(request, handler, trace_id_of(span) or secrets.token_hex(16))
+            span.set_attribute("http.response.status_code", response.status)
+            return response
+
+    async def _serve(self, request: web.Request, handler: Handler, trace_id: str) -> web.StreamResponse:
+        request[TRACE_ID] = trace_id
         stages = request[STAGES] = Stages()
-        trace_id = request[TRACE_ID] = trace_id_of(request.headers.get("traceparent"))
         admission = request[ADMISSION] = self._gate.admission(request)
         # A connection's requests share one task and so one context: what is bound here must be unbound.
         structlog.contextvars.bind_contextvars(trace_id=trace_id)
@@ -74,7 +91,8 @@ class Surroundings:
         response.headers.update(admission.headers())
         response.headers["Server"] = "crossbook"
         response.headers.setdefault("Cache-Control", "no-store")
-        _record(stages, response.status)
+        if request.path.startswith(_API):
+            _record(stages, response.status)
         return response
 
 
@@ -86,14 +104,6 @@ def _record(stages: Stages, status: int) -> None:
             recorder.timing(metric, took_ms)
     if status >= 500:
         recorder.count(REQUESTS_FAILED)
-
-
-def trace_id_of(traceparent: str | None) -> str:
-    """The trace id of a W3C traceparent header, or a new one: 32 hexadecimal digits."""
-    match = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
-    if match is not None and match[1] != _NO_TRACE and not traceparent.startswith("ff"):  # type: ignore[union-attr]
-        return match[1]
-    return secrets.token_hex(16)
 
 
 def problem_of(error: Exception, request: web.Request) -> ProblemError:

@@ -10,7 +10,7 @@ from exchange_adapters.tokens import Principal
 from exchange_core.ids import parse_id
 from exchange_gateway.exact_json import dumps, parse_object
 from exchange_gateway.fields import invalid, time_ms, writable_time_ms
-from exchange_gateway.middleware import ADMISSION, STAGES, TRACE_ID
+from exchange_gateway.middleware import ADMISSION, CARRIER, STAGES, TRACE_ID
 from exchange_gateway.problems import Code, ProblemError
 from exchange_gateway.rate_gate import Admission
 from exchange_gateway.sessions import Authenticator
@@ -35,8 +35,13 @@ def admission_of(request: web.Request) -> Admission:
 
 
 def trace_id_of(request: web.Request) -> str:
-    """The trace id of this request."""
+    """The trace id of this request, sampled or not."""
     return request[TRACE_ID]
+
+
+def carrier_of(request: web.Request) -> str:
+    """What this request's commands carry as `trace_id`: "" unless it is sampled."""
+    return request[CARRIER]
 
 
 async def read_body(request: web.Request) -> dict[str, Any]:

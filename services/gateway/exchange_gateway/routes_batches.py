@@ -23,6 +23,7 @@ from exchange_gateway.problems import Code, ProblemError, problem_document
 from exchange_gateway.requests import (
     admission_of,
     authenticate,
+    carrier_of,
     json_answer,
     order_id_of,
     read_body,
@@ -87,16 +88,16 @@ class BatchRoutes:
     async def _act(
         self, kind: str, body: dict[str, Any], principal: Principal, request: web.Request, deadline_s: float
     ) -> dict[str, Any]:
-        stages, trace_id = stages_of(request), trace_id_of(request)
+        stages, carrier = stages_of(request), carrier_of(request)
         if kind == "place":
-            return placed_json(await self._desk.place(principal, read_order(body), stages, trace_id))
+            return placed_json(await self._desk.place(principal, read_order(body), stages, carrier))
         changes: dict[str, Any] = {name: body.pop(name) for name in AMEND_FIELDS if kind == "amend" and name in body}
         order_id = await self._order_id(principal, body)
         if kind == "cancel":
-            found = await self._desk.cancel(principal, order_id, stages, trace_id)
+            found = await self._desk.cancel(principal, order_id, stages, carrier)
             await self._wait(principal, order_id, deadline_s, lambda order: order.status.is_final)
             return {**ids_json(found), "status": "cancel_requested"}
-        amended = await self._amends.amend(principal, order_id, changes, stages, trace_id)
+        amended = await self._amends.amend(principal, order_id, changes, stages, carrier)
         await self._wait(principal, order_id, deadline_s, amended.is_done)
         return {"amend_id": str(amended.amend_id), **ids_json(amended.found), "status": "amend_requested"}
 

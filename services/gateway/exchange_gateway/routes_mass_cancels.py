@@ -5,7 +5,7 @@ from aiohttp import web
 from exchange_core.market_data import timestamp_text
 from exchange_gateway.fields import invalid
 from exchange_gateway.mass_cancels import MassCancelDesk
-from exchange_gateway.requests import authenticate, json_answer, read_body, stages_of, trace_id_of
+from exchange_gateway.requests import authenticate, carrier_of, json_answer, read_body, stages_of
 from exchange_gateway.sessions import Authenticator
 
 
@@ -30,7 +30,7 @@ class MassCancelRoutes:
             if name != "symbol":  # a filter that is not known must not widen what is canceled
                 raise invalid(name[:64], "only symbol narrows what is canceled")
         with stages_of(request).measure("enqueue"):
-            commands = await self._desk.cancel_all(principal, request.query.get("symbol"), trace_id_of(request))
+            commands = await self._desk.cancel_all(principal, request.query.get("symbol"), carrier_of(request))
         answer = [{"symbol": symbol, "command_id": str(command_id)} for symbol, command_id in commands.items()]
         return json_answer({"commands": answer, "status": "cancel_requested"}, status=202)
 
@@ -39,7 +39,7 @@ class MassCancelRoutes:
         principal = await authenticate(self._authenticator, request)
         body = await read_body(request)
         with stages_of(request).measure("enqueue"):
-            command = await self._desk.set_timer(principal, body, trace_id_of(request))
+            command = await self._desk.set_timer(principal, body, carrier_of(request))
         cancels_at = None if command.deadline_ms is None else timestamp_text(command.deadline_ms)
         answer = {
             "command_id": str(command.command_id),

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from exchange_gateway.operators import OperatorDesk
-from exchange_gateway.requests import authenticate_operator, json_answer, read_body, trace_id_of
+from exchange_gateway.requests import authenticate_operator, carrier_of, json_answer, read_body
 from exchange_gateway.sessions import Authenticator
 
 
@@ -27,26 +27,26 @@ class OperatorRoutes:
         """List a new instrument."""
         operator = await authenticate_operator(self._authenticator, request)
         body = await read_body(request)
-        return _accepted(await self._desk.list_instrument(operator, body, trace_id_of(request)))
+        return _accepted(await self._desk.list_instrument(operator, body, carrier_of(request)))
 
     async def deposit(self, request: web.Request) -> web.Response:
         """Credit an account."""
         operator = await authenticate_operator(self._authenticator, request)
         body = await read_body(request)
-        return _accepted(await self._desk.deposit(operator, body, trace_id_of(request)))
+        return _accepted(await self._desk.deposit(operator, body, carrier_of(request)))
 
     async def withdraw(self, request: web.Request) -> web.Response:
         """Debit an account."""
         operator = await authenticate_operator(self._authenticator, request)
         body = await read_body(request)
-        return _accepted(await self._desk.withdraw(operator, body, trace_id_of(request)))
+        return _accepted(await self._desk.withdraw(operator, body, carrier_of(request)))
 
     async def set_status(self, request: web.Request) -> web.Response:
         """Open, restrict or halt a symbol."""
         operator = await authenticate_operator(self._authenticator, request)
         body = await read_body(request)
         symbol = request.match_info["symbol"]
-        return _accepted(await self._desk.set_status(operator, symbol, body, trace_id_of(request)))
+        return _accepted(await self._desk.set_status(operator, symbol, body, carrier_of(request)))
 
 
 def _accepted(command_id: int | None) -> web.Response:

@@ -15,13 +15,13 @@ from exchange_gateway.orders import OnItsWay, OrderDesk
 from exchange_gateway.problems import Code, ProblemError
 from exchange_gateway.requests import (
     authenticate,
+    carrier_of,
     cursor_of,
     json_answer,
     limit_of,
     order_id_of,
     read_body,
     stages_of,
-    trace_id_of,
     wait_s_of,
     whole_number,
 )
@@ -73,7 +73,7 @@ class OrderRoutes:
         with stages.measure("validate"):
             order_request = read_order(await read_body(request))
         structlog.contextvars.bind_contextvars(symbol=order_request.symbol)
-        placed = await self._desk.place(principal, order_request, stages, trace_id_of(request))
+        placed = await self._desk.place(principal, order_request, stages, carrier_of(request))
         wait_s = wait_s_of(request)
         if wait_s:
             with stages.measure("wait"):
@@ -95,7 +95,7 @@ class OrderRoutes:
             order_id = _id_of(await self._find(principal, request))
         structlog.contextvars.bind_contextvars(order_id=str(order_id))
         stages = stages_of(request)
-        found = await self._desk.cancel(principal, order_id, stages, trace_id_of(request))
+        found = await self._desk.cancel(principal, order_id, stages, carrier_of(request))
         wait_s = wait_s_of(request)
         if wait_s:
             with stages.measure("wait"):
@@ -116,7 +116,7 @@ class OrderRoutes:
             order_id = _id_of(await self._find(principal, request))
         structlog.contextvars.bind_contextvars(order_id=str(order_id))
         stages = stages_of(request)
-        amended = await self._amends.amend(principal, order_id, body, stages, trace_id_of(request))
+        amended = await self._amends.amend(principal, order_id, body, stages, carrier_of(request))
         wait_s = wait_s_of(request)
         if wait_s:
             with stages.measure("wait"):

@@ -1,12 +1,15 @@
-"""How long each stage of a request took, for the Server-Timing header."""
+"""How long each stage of a request took, for the Server-Timing header and as spans of its trace."""
 
 import contextlib
 import time
 from collections.abc import Iterator
 from typing import Final
 
+from opentelemetry import trace
+
 ORDER: Final = ("ratelimit", "auth", "validate", "wallet", "book", "enqueue", "wait")
 """As the header lists them. A stage may be gone through in parts, and parts of two of them in turn."""
+_TRACER: Final = trace.get_tracer("gateway")
 
 
 class Stages:
@@ -24,7 +27,8 @@ class Stages:
         assert stage in ORDER, f"unknown stage {stage}"
         started_s = time.perf_counter()
         try:
-            yield
+            with _TRACER.start_as_current_span(stage):
+                yield
         finally:
             took_ms = (time.perf_counter() - started_s) * 1000
             self._durations_ms[stage] = self._durations_ms.get(stage, 0.0) + took_ms

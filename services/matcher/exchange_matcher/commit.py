@@ -1,6 +1,7 @@
 """Making a slot true and known: the conditional journal put, then the stream."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -36,10 +37,13 @@ class SlotCommit:
         self._journal_outage = Outage("journal", stopping, partition=partition)
         self._stream_outage = Outage("stream", stopping, partition=partition)
 
-    async def commit(self, encoded: EncodedSlot) -> None:
-        """Journal the slot and feed it. Raises SlotTakenError when another matcher's slot stands there: recover."""
+    async def commit(self, encoded: EncodedSlot) -> int:
+        """Journal the slot and feed it; returns when it was journaled, in nanoseconds since the epoch. Raises
+        SlotTakenError when another matcher's slot stands there: recover."""
         await self._put(encoded.slot.n, encoded.data)
+        journaled_ns = time.time_ns()
         await self.feed(encoded.data)
+        return journaled_ns
 
     async def feed(self, data: bytes) -> None:
         """Add a journaled slot to the stream, as often as it takes; readers pass over repeats."""

@@ -48,6 +48,7 @@ from exchange_matcher.recovery import Recovered, recover
 from exchange_matcher.retry import PASSING_FAULTS, Outage, StoppedError
 from exchange_matcher.slots import EncodedSlot, Unit, pack_slots
 from exchange_matcher.snapshots import SnapshotSchedule
+from exchange_matcher.traces import TracedCommand, trace_slot
 
 _DELETE_ATTEMPTS: Final = 5
 _DELETE_PAUSE_S: Final = 0.02
@@ -96,6 +97,7 @@ class Batch:
     oldest_ms: int
     units: list[Unit] = field(default_factory=list)
     receipts: list[str] = field(default_factory=list)
+    traced: list[TracedCommand] = field(default_factory=list)
     command_count: int = 0
     stale_count: int = 0
 
@@ -253,11 +255,23 @@ class _Rounds:
         return is_silent or (due_ms is not None and due_ms <= now_ms)
 
     async def _commit_batch(self, deliveries: Sequence[Delivery]) -> None:
+        received_ns = time.time_ns()
         batch = self._execute(deliveries)
         slots = self._pack(batch)
-        started_s = time.perf_counter()
+        started_s, put_ns = time.perf_counter(), time.time_ns()
         for encoded in slots:
-            await self._commit.commit(encoded)
+            journaled_ns = await self._commit.commit(encoded)
+            fed_ns = time.time_ns()
+            if batch.traced:
+                trace_slot(
+                    batch.traced,
+                    encoded,
+                    received_ns=received_ns,
+                    put_ns=put_ns,
+                    journaled_ns=journaled_ns,
+                    fed_ns=fed_ns,
+                )
+            put_ns = fed_ns
             self.n = encoded.slot.n
             self._slot_at_ms = encoded.slot.at_ms
             self._schedule.note_slot(bool(encoded.slot.events))
@@ -288,8 +302,17 @@ class _Rounds:
                 batch.command_count += 1
                 if isinstance(command, Undecodable):
                     batch.add(self._engine.refuse_undecodable(command.group, command.cause, command.digest))
-                else:
-                    batch.add(self._engine.execute(command, at_ms))
+                    continue
+                batch.add(self._engine.execute(command, at_ms))
+                if command.trace_id:
+                    batch.traced.append(
+                        TracedCommand(
+                            command_id=command.command_id,
+                            carrier=command.trace_id,
+                            symbol=command.symbol,
+                            sent_at_ms=delivery.sent_at_ms,
+                        )
+                    )
         return batch
 
     def _pack(self, batch: Batch) -> list[EncodedSlot]:

@@ -45,6 +45,7 @@ from exchange_persister.history import history_object
 from exchange_persister.market import MarketNews
 from exchange_persister.notices import Notices
 from exchange_persister.settlement import Settlement, WalletChanges, wallet_changes
+from exchange_persister.traces import Timeline, trace_settlement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,10 +172,11 @@ class Applier:
             self._halt(partition, known, None)
             return [index for index, _ in arrivals]
         settled: _Settled | None = None
+        timeline = Timeline()
         async with self._ports.projections.begin(partition) as projection:
             run = _following(projection.position, arrivals)
             if run:
-                settled = await self._settle(projection, run)
+                settled = await self._settle(projection, run, timeline)
                 if checkpoint is not None:
                     await projection.checkpoint(*checkpoint)
             position = projection.position
@@ -182,6 +184,8 @@ class Applier:
         recorder.gauge(PARTITION_HALTED, 0, partition=partition)
         if settled is not None:
             self._halts.pop(partition, None)
+            timeline.note("commit")
+            trace_settlement(settled.slots, timeline)
             self._report(settled)
             await self._notices.publish(settled.slots, settled.changes)
             await self._market.publish(settled.candles, settled.instruments)
@@ -191,11 +195,14 @@ class Applier:
             self._halt(partition, position, left[0][1])
         return [index for index, _ in left]
 
-    async def _settle(self, projection: Projection, run: Sequence[Slot]) -> _Settled:
+    async def _settle(self, projection: Projection, run: Sequence[Slot], timeline: Timeline) -> _Settled:
         changes = wallet_changes(run, instruments_after(projection.instruments, run))
         await self._settlement.settle(run, changes)
+        timeline.note("wallets")
         await self._ports.history.put(run[0].partition, run[0].n, run[-1].n, history_object(run))
+        timeline.note("archive")
         await projection.record(run)
+        timeline.note("rows")
         return _Settled(run, changes, projection.candles, projection.instruments)
 
     def _halt(self, partition: int, position: int, found: Slot | None) -> None:

@@ -9,7 +9,6 @@ from pydantic import ValidationError
 from exchange_adapters.sim import Gate
 from exchange_gateway import nodes
 from exchange_gateway.config import Config
-from exchange_gateway.middleware import trace_id_of
 from tests.eventually import eventually
 from tests.unit.gateway.support import Answer, Gateway, gateway_config, running_gateway
 
@@ -154,18 +153,28 @@ async def test_an_accepted_order_is_found_at_every_moment_while_it_settles() -> 
         assert (await gateway.balances("alice"))["USDT"][1] == Decimal(400)
 
 
-def test_a_trace_is_continued_only_if_it_is_one() -> None:
+async def test_a_trace_is_continued_only_if_it_is_one() -> None:
+    async with running_gateway() as gateway:
+        await continues_traces(gateway)
+
+
+async def continues_traces(market: Gateway) -> None:
     good = "4bf92f3577b34da6a3ce929d0e0e4736"
-    assert trace_id_of(f"00-{good}-00f067aa0ba902b7-01") == good
+    for headers in (
+        {"traceparent": f"00-{good}-00f067aa0ba902b7-01"},
+        {"X-Amzn-Trace-Id": f"Root=1-{good[:8]}-{good[8:]};Parent=00f067aa0ba902b7;Sampled=1"},
+    ):
+        answer = await market.call("GET", "/api/v1/time", headers=headers)
+        assert answer.headers["X-Trace-Id"] == good
     for bad in (
-        None,
         "",
         "x",
         f"ff-{good}-00f067aa0ba902b7-01",
         f"00-{'0' * 32}-00f067aa0ba902b7-01",
         f"00-{good}-1-01",
     ):
-        made = trace_id_of(bad)
+        answer = await market.call("GET", "/api/v1/time", headers={"traceparent": bad})
+        made = answer.headers["X-Trace-Id"]
         assert made != good and len(made) == 32
 
 

@@ -7,12 +7,16 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandMessage:
-    """One message to a partition's queue: commands of one group (symbol), encoded by `codec.encode_commands`."""
+    """One message to a partition's queue: commands of one group (symbol), encoded by `codec.encode_commands`.
+
+    `trace` is the `trace_id` of its first traced command, for those who watch the queue; "" when none is.
+    """
 
     partition: int
     group: str
     dedup_id: str
     body: str
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
