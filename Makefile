@@ -29,7 +29,7 @@ down: $(INSTALLED) ## stop it (FLAGS=--wipe forgets all it knew)
 	@$(BIN)/crossbook down $(FLAGS)
 
 test: lint types $(LOCALSTACK_INSTALLED) ## the whole gate: lint, types, imports, all tests
-	$(BIN)/pytest $(ON_ALL_CORES) $(INDEPENDENT)
+	CROSSBOOK_EXAMPLES=20 $(BIN)/pytest $(ON_ALL_CORES) $(INDEPENDENT)
 	$(BIN)/pytest $(addprefix --ignore=,$(INDEPENDENT))
 
 check: lint types unit ## the quick gate: lint, types, imports, unit and property tests

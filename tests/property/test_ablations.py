@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from exchange_core import book, fold, symbol_engine
-from exchange_core.book import Book
+from exchange_core.book import Book, _Queue
 from exchange_core.memory import CommandMemory
 from exchange_core.open_order import OpenOrder
 from exchange_core.triggers import TriggerBook
@@ -32,16 +32,36 @@ def refill_in_place(self: Book, order: OpenOrder, quantity: int) -> bool:
     return False
 
 
+def enter_in_front(self: _Queue, order: OpenOrder) -> None:
+    order.level, order.previous, order.next = self, None, self.head
+    if self.head is None:
+        self.tail = order
+    else:
+        self.head.previous = order
+    self.head = order
+    self.visible += order.visible
+
+
+def shrink_at_the_back(self: Book, order: OpenOrder, remaining: int) -> None:
+    visible = min(order.visible, remaining)
+    self.remove(order)
+    order.remaining = remaining
+    self.add(order, visible)
+
+
 def trade_without_release(*values: Any) -> Any:
     return _TRADE(*values[:-1], 0)
 
 
-def no_waiting_orders(self: TriggerBook) -> Iterator[tuple[OpenOrder, bool]]:
+def nothing(self: Any) -> Iterator[Any]:
     return iter(())
 
 
 _TRADE = symbol_engine._trade
 ABLATIONS: dict[str, tuple[Any, str, Callable[..., Any]]] = {
+    "the newest trades first": (_Queue, "append", enter_in_front),
+    "a smaller order loses its place": (Book, "shrink", shrink_at_the_back),
+    "snapshots lack what is over": (CommandMemory, "__iter__", nothing),
     "prices are not sorted": (book, "insort", insert_anywhere),
     "an iceberg keeps its place": (Book, "consume", refill_in_place),
     "fill or kill looks at nothing": (Book, "can_fill", lambda *_: True),
@@ -49,7 +69,7 @@ ABLATIONS: dict[str, tuple[Any, str, Callable[..., Any]]] = {
     "a hold stays locked": (OpenOrder, "hold", lambda *_: 0),
     "the improvement is kept": (symbol_engine, "_trade", trade_without_release),
     "fees are rounded down": (symbol_engine, "fee_units", lambda received, bps: received * bps // 10_000),
-    "snapshots lack waiting orders": (TriggerBook, "__iter__", no_waiting_orders),
+    "snapshots lack waiting orders": (TriggerBook, "__iter__", nothing),
     "the fold does not let orders rest": (fold.SymbolFold, "end_slot", lambda _: None),
 }
 
