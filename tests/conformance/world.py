@@ -12,7 +12,7 @@ from crossbook.backing import Backing
 from crossbook.bootstrap import create_resources
 from exchange_adapters.aws import open_clients
 from exchange_adapters.dynamodb_journal import DynamoJournal
-from exchange_adapters.dynamodb_tables import DynamoConnections, DynamoLeases, DynamoSessions
+from exchange_adapters.dynamodb_tables import DynamoApiKeys, DynamoConnections, DynamoLeases, DynamoSessions
 from exchange_adapters.dynamodb_wallets import DynamoWalletHolds, DynamoWalletRestore, DynamoWalletSettlement
 from exchange_adapters.kinesis import KinesisExecutionSink, KinesisExecutionSource
 from exchange_adapters.postgres import PostgresProjections, open_pool
@@ -29,6 +29,7 @@ from exchange_adapters.sim import SimClock, SimCloud, SimRedis
 from exchange_adapters.sqs import SqsCommandSink, SqsCommandSource
 from exchange_adapters.system import SystemClock
 from exchange_core.ports import (
+    ApiKeyStore,
     Clock,
     CommandSink,
     CommandSource,
@@ -103,6 +104,7 @@ class World:
     archive: HistoryReader
     leases: LeaseStore
     sessions: SessionStore
+    api_keys: ApiKeyStore
     connections: ConnectionStore
     publisher: MarketPublisher
     cache: MarketCache
@@ -183,6 +185,7 @@ async def open_simulated() -> AsyncIterator[World]:
         archive=cloud.history,
         leases=cloud.leases,
         sessions=cloud.sessions,
+        api_keys=cloud.api_keys,
         connections=cloud.connections,
         publisher=cloud.redis,
         cache=cloud.redis,
@@ -235,6 +238,7 @@ async def open_emulated(name: str, backing: Backing | LocalStackBacking) -> Asyn
             archive=S3HistoryReader(clients.s3, topology),
             leases=DynamoLeases(clients.dynamodb, topology),
             sessions=DynamoSessions(clients.dynamodb, topology),
+            api_keys=DynamoApiKeys(clients.dynamodb, topology),
             connections=DynamoConnections(clients.dynamodb, topology),
             publisher=publisher,
             cache=cache,

@@ -130,6 +130,7 @@ def _site(
         database_url=marks.database_url(world),
         redis_url=_redis_url(environment, world),
         user_pool=user_pool,
+        api_key_master=world.api_key_master,
     )
 
 

@@ -33,7 +33,8 @@ _CREATE_MARKS: Final = """
         user_pool_id text,
         client_id text,
         began_at timestamptz NOT NULL DEFAULT now()
-    )
+    );
+    ALTER TABLE twin.worlds ADD COLUMN IF NOT EXISTS api_key_master text
 """
 
 
@@ -44,6 +45,7 @@ class ContainerWorld:
     number: int
     world_id: str
     partitions: int
+    api_key_master: str
     user_pool: UserPool | None = None
 
     @property
@@ -87,6 +89,9 @@ class DatabaseMarks:
         self._connection = await asyncpg.connect(self._url, timeout=10)
         await self._connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         await self._connection.execute(_CREATE_MARKS)
+        await self._connection.execute(
+            "UPDATE twin.worlds SET api_key_master = $1 WHERE api_key_master IS NULL", secrets.token_hex(32)
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -100,10 +105,11 @@ class DatabaseMarks:
     async def begin(self, *, partitions: int) -> ContainerWorld:
         """A new world, from here on the newest."""
         row = await self._connection.fetchrow(
-            "INSERT INTO twin.worlds (number, world_id, partitions)"
-            " SELECT coalesce(max(number), 0) + 1, $1, $2 FROM twin.worlds RETURNING *",
+            "INSERT INTO twin.worlds (number, world_id, partitions, api_key_master)"
+            " SELECT coalesce(max(number), 0) + 1, $1, $2, $3 FROM twin.worlds RETURNING *",
             secrets.token_hex(4),
             partitions,
+            secrets.token_hex(32),
         )
         return _world(row)
 
@@ -164,5 +170,6 @@ def _world(row: Any) -> ContainerWorld:
         number=row["number"],
         world_id=row["world_id"],
         partitions=row["partitions"],
+        api_key_master=row["api_key_master"],
         user_pool=UserPool(user_pool_id=row["user_pool_id"], client_id=row["client_id"]) if has_pool else None,
     )

@@ -10,6 +10,7 @@ MISLEADING = (
     "REDIS_",
     "HTTP_",
     "OTEL_",
+    "API_KEY_",
     "RATE_LIMIT_SCALE",
     "SERVICE_INSTANCE",
     "LOG_LEVEL",

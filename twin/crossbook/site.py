@@ -1,6 +1,8 @@
 """The place that one exchange has in the backing parts, told by the variables its services are given."""
 
-from dataclasses import dataclass
+import json
+import secrets
+from dataclasses import dataclass, field
 
 from crossbook.aws_server import REGION
 from crossbook.bootstrap import UserPool, endpoint
@@ -21,6 +23,7 @@ class Site:
     database_url: str
     redis_url: str
     user_pool: UserPool | None = None
+    api_key_master: str = field(default_factory=lambda: secrets.token_hex(32))
     rate_limit_scale: int = 50
 
     @property
@@ -55,6 +58,7 @@ class Site:
             "COGNITO_ISSUER": f"https://cognito-idp.{REGION}.amazonaws.com/{pool_id}",
             "COGNITO_JWKS_URL": f"{endpoint(self.aws, 'cognito-idp')}/{pool_id}/.well-known/jwks.json",
             "COGNITO_AUTO_CONFIRM": "1",
+            "API_KEY_MASTERS": json.dumps({"1": self.api_key_master}),
             "RATE_LIMIT_SCALE": str(self.rate_limit_scale),
         }
 

@@ -25,11 +25,13 @@ START_TIME_SLACK_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What a twin remembers between starts. The two passwords are its own: made at the first start, local only."""
+    """What a twin remembers between starts. The passwords and the master secret of its API keys (64 hexadecimal digits)
+    are its own: made at the first start, local only."""
 
     world_id: str
     postgres_password: str
     redis_password: str
+    api_key_master: str
     ports: dict[str, int] = field(default_factory=dict)
     user_pool_id: str = ""
     client_id: str = ""
@@ -119,11 +121,12 @@ class StateDirectory:
         """What is remembered, or a new world that is not written yet."""
         stored = self._read("world.json")
         if stored is not None:
-            return World(**stored)
+            return World(**{"api_key_master": secrets.token_hex(32)} | stored)
         return World(
             world_id=secrets.token_hex(16),
             postgres_password=secrets.token_hex(16),
             redis_password=secrets.token_hex(16),
+            api_key_master=secrets.token_hex(32),
         )
 
     def write_world(self, world: World, **changes: Any) -> World:

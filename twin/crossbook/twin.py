@@ -196,6 +196,7 @@ class Twin:
             database_url=database_url,
             redis_url=backing.redis_url,
             user_pool=user_pool,
+            api_key_master=backing.state.read_world().api_key_master,
         )
 
     async def _user_pool(self, topology: Topology) -> UserPool:

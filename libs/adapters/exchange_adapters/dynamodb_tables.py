@@ -1,14 +1,15 @@
-"""The small tables in DynamoDB: leases, sessions, WebSocket connections."""
+"""The small tables in DynamoDB: leases, sessions, API keys, WebSocket connections."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from exchange_adapters.aws import error_code, writing
-from exchange_adapters.dynamodb_items import CONDITION_FAILED, DynamoClient, get, to_attribute, to_item
+from exchange_adapters.dynamodb_items import CONDITION_FAILED, DynamoClient, Item, get, pages, to_attribute, to_item
 from exchange_core.errors import Conflict
-from exchange_core.ports import Session
+from exchange_core.ports import ApiKey, KeyScope, Session
 from exchange_core.topology import Topology
 
 
@@ -116,6 +117,60 @@ class DynamoSessions:
             return
 
 
+class DynamoApiKeys:
+    """ApiKeyStore. Items: user_id, key_id, name, scopes (text, by comma), salt (bytes), master, created_at_ms."""
+
+    def __init__(self, client: DynamoClient, topology: Topology) -> None:
+        self._client = client
+        self._table = topology.api_keys.name
+
+    async def put(self, key: ApiKey) -> None:
+        """Store a new key; one that is there already stays as it is."""
+        item: Item = {
+            "user_id": key.user_id,
+            "key_id": key.key_id,
+            "name": key.name,
+            "scopes": ",".join(sorted(key.scopes)),
+            "salt": key.salt,
+            "master": key.master,
+            "created_at_ms": key.created_at_ms,
+        }
+        try:
+            async with _conditional():
+                await self._client.put_item(
+                    TableName=self._table,
+                    Item=to_item(item),
+                    ConditionExpression="attribute_not_exists(#id)",
+                    ExpressionAttributeNames={"#id": "key_id"},
+                )
+        except _RefusedError:
+            return
+
+    async def get(self, user_id: str, key_id: str) -> ApiKey | None:
+        """Read consistently."""
+        item = await get(self._client, self._table, {"user_id": user_id, "key_id": key_id})
+        return None if item is None else _api_key(item)
+
+    async def of_user(self, user_id: str) -> list[ApiKey]:
+        """All keys of the user, by key id; read consistently."""
+        return [
+            _api_key(item)
+            async for page in pages(
+                self._client.query,
+                TableName=self._table,
+                KeyConditionExpression="#user = :user",
+                ExpressionAttributeNames={"#user": "user_id"},
+                ExpressionAttributeValues=to_item({":user": user_id}),
+            )
+            for item in page
+        ]
+
+    async def revoke(self, user_id: str, key_id: str) -> None:
+        """End it for good; one that does not exist has ended already."""
+        async with writing():
+            await self._client.delete_item(TableName=self._table, Key=to_item({"user_id": user_id, "key_id": key_id}))
+
+
 class DynamoConnections:
     """ConnectionStore. Items: connection_id, node, expires_at (TTL)."""
 
@@ -149,6 +204,11 @@ async def _conditional() -> AsyncIterator[None]:
             if error_code(error) == CONDITION_FAILED:
                 raise _RefusedError(str(error)) from error
             raise
+
+
+def _api_key(item: dict[str, Any]) -> ApiKey:
+    scopes = frozenset(KeyScope(scope) for scope in item["scopes"].split(",") if scope)
+    return ApiKey(**{**item, "scopes": scopes})
 
 
 def _expires_at(at_ms: int) -> int:

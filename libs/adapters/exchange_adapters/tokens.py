@@ -19,7 +19,7 @@ import jwt
 import structlog
 
 from exchange_core.errors import PortError, Unavailable
-from exchange_core.ports import Clock
+from exchange_core.ports import Clock, KeyScope
 
 ALGORITHM: Final = "RS256"
 OPERATORS_GROUP: Final = "operators"
@@ -79,12 +79,17 @@ class HttpKeySource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Whom a token names. `session_id` is the token's `origin_jti`: the same for all tokens of one log-in."""
+    """Whom a token names. `session_id` is the token's `origin_jti`: the same for all tokens of one log-in.
+
+    A request that was signed with an API key has the key's id in its place, no groups, and what the key may do in
+    `key_scopes`; a log-in may do all that its user may.
+    """
 
     user_id: str
     session_id: str
     groups: frozenset[str]
     expires_at_s: int
+    key_scopes: frozenset[KeyScope] | None = None
 
     @property
     def is_operator(self) -> bool:

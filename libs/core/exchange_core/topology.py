@@ -129,8 +129,8 @@ class Topology:
 
     @property
     def api_keys(self) -> TableSpec:
-        """(key_id): a bot's key."""
-        return TableSpec(name=f"{self.prefix}-api-keys", hash_key=("key_id", "S"))
+        """(user_id, key_id): a bot's key."""
+        return TableSpec(name=f"{self.prefix}-api-keys", hash_key=("user_id", "S"), range_key=("key_id", "S"))
 
     @property
     def connections(self) -> TableSpec:
@@ -240,3 +240,5 @@ INSTRUMENTS_CHANNEL: Final = "instruments"
 """Redis pub/sub: told that an instrument was listed or changed its status."""
 SESSIONS_CHANNEL: Final = "sessions"
 """Redis pub/sub: ids of revoked sessions, so that no gateway trusts its cache of them."""
+API_KEYS_CHANNEL: Final = "api_keys"
+"""Redis pub/sub: ids of revoked API keys, for the same reason."""

@@ -2,7 +2,7 @@
 
     1 node        a number to make order ids with
     2 catalogue   what can be traded
-    3 notices     pub/sub: instruments changed, sessions ended
+    3 notices     pub/sub: instruments changed, sessions and API keys ended
     4 commands    group commit of sends to the orders queues
     5 holds       group commit of holds and intents
     6 sweeper     what was promised and not seen goes out again
@@ -30,6 +30,7 @@ from exchange_adapters.system import Readiness, add_health_routes, end_tasks, st
 from exchange_adapters.tokens import KeySource, TokenVerifier
 from exchange_core.errors import Fatal, PortError
 from exchange_core.ports import (
+    ApiKeyStore,
     Clock,
     CommandSink,
     DatabaseReader,
@@ -37,12 +38,14 @@ from exchange_core.ports import (
     MarketCache,
     MarketPublisher,
     MessageSource,
+    OnceMarks,
     RateLimiter,
     SessionStore,
     WalletHolds,
 )
-from exchange_core.topology import INSTRUMENTS_CHANNEL, SESSIONS_CHANNEL
+from exchange_core.topology import API_KEYS_CHANNEL, INSTRUMENTS_CHANNEL, SESSIONS_CHANNEL
 from exchange_gateway.amends import AmendDesk
+from exchange_gateway.api_keys import ApiKeyDesk
 from exchange_gateway.catalogue import InstrumentCatalogue
 from exchange_gateway.commands_out import CommandDesk
 from exchange_gateway.config import Config
@@ -57,6 +60,7 @@ from exchange_gateway.orders import OrderDesk
 from exchange_gateway.prices import PriceBoard
 from exchange_gateway.rate_gate import RateGate
 from exchange_gateway.requests import BODY_BYTES_MAX
+from exchange_gateway.routes_api_keys import ApiKeyRoutes
 from exchange_gateway.routes_batches import BatchRoutes
 from exchange_gateway.routes_documents import DocumentRoutes
 from exchange_gateway.routes_market import MarketRoutes
@@ -65,6 +69,7 @@ from exchange_gateway.routes_operators import OperatorRoutes
 from exchange_gateway.routes_orders import OrderRoutes
 from exchange_gateway.routes_sessions import SessionRoutes
 from exchange_gateway.sessions import Authenticator, SessionDesk
+from exchange_gateway.signatures import SignedRequests
 from exchange_gateway.sweeper import Sweeper
 
 READINESS_EVERY_S: Final = 0.2
@@ -83,10 +88,12 @@ class Ports:
     reader: DatabaseReader
     leases: LeaseStore
     sessions: SessionStore
+    api_keys: ApiKeyStore
     cache: MarketCache
     publisher: MarketPublisher
     messages: MessageSource
     limiter: RateLimiter
+    once: OnceMarks
     identity: IdentityProvider
     keys: KeySource
 
@@ -100,6 +107,7 @@ class Stations:
     sessions: SessionDesk
     checks: SessionChecks
     verifier: TokenVerifier
+    api_keys: ApiKeyDesk
     commands: CommandDesk
     holds: HoldDesk
     sweeper: Sweeper
@@ -151,6 +159,7 @@ def build(config: Config, ports: Ports) -> Stations:
         verifier=TokenVerifier(
             ports.keys, ports.clock, issuer=config.cognito_issuer, client_id=config.cognito_client_id
         ),
+        api_keys=ApiKeyDesk(ports.api_keys, config.key_ring, ports.publisher, ports.clock),
         commands=commands,
         holds=HoldDesk(ports.wallets, random, waiting_max=config.waiting_orders_max),
         sweeper=Sweeper(
@@ -168,7 +177,8 @@ def build(config: Config, ports: Ports) -> Stations:
 
 def application(config: Config, ports: Ports, stations: Stations, readiness: Readiness) -> web.Application:
     """All routes behind the one middleware."""
-    authenticator = Authenticator(stations.verifier, stations.checks)
+    signed = SignedRequests(stations.api_keys, ports.once, ports.clock, config.api_key_window_ms)
+    authenticator = Authenticator(stations.verifier, stations.checks, signed)
     prices = PriceBoard(ports.cache)
     order_desk = OrderDesk(
         clock=ports.clock,
@@ -224,6 +234,7 @@ def application(config: Config, ports: Ports, stations: Stations, readiness: Rea
             authenticator=authenticator,
             session_lifetime_ms=config.session_lifetime_hours * 3_600_000,
         ),
+        ApiKeyRoutes(authenticator=authenticator, desk=stations.api_keys),
         OperatorRoutes(authenticator=authenticator, desk=operator_desk),
         DocumentRoutes(),
     )
@@ -237,12 +248,14 @@ def application(config: Config, ports: Ports, stations: Stations, readiness: Rea
 
 async def _hear_notices(messages: MessageSource, stations: Stations) -> None:
     """Act on what other processes announce. What is missed costs seconds: both caches are short-lived."""
-    for channel in (INSTRUMENTS_CHANNEL, SESSIONS_CHANNEL):
+    for channel in (INSTRUMENTS_CHANNEL, SESSIONS_CHANNEL, API_KEYS_CHANNEL):
         while not await _is_subscribed(messages, channel):
             await asyncio.sleep(SUBSCRIBE_EVERY_S)
     async for channel, message in messages.messages():
         if channel == SESSIONS_CHANNEL:
             stations.checks.forget(message.decode(errors="replace"))
+        elif channel == API_KEYS_CHANNEL:
+            stations.api_keys.forget(message.decode(errors="replace"))
         else:
             stations.catalogue.notify()
 

@@ -6,11 +6,11 @@ import aiohttp
 import structlog
 
 from exchange_adapters.aws import open_clients
-from exchange_adapters.dynamodb_tables import DynamoLeases, DynamoSessions
+from exchange_adapters.dynamodb_tables import DynamoApiKeys, DynamoLeases, DynamoSessions
 from exchange_adapters.dynamodb_wallets import DynamoWalletHolds
 from exchange_adapters.postgres import open_pool
 from exchange_adapters.postgres_reader import PostgresReader
-from exchange_adapters.redis_limits import RedisRateLimiter
+from exchange_adapters.redis_limits import RedisOnceMarks, RedisRateLimiter
 from exchange_adapters.redis_market import RedisMarketCache, RedisMarketPublisher, RedisMessageSource
 from exchange_adapters.sqs import SqsCommandSink
 from exchange_adapters.system import SystemClock
@@ -34,6 +34,7 @@ async def bootstrap(config: Config, stopping: asyncio.Event) -> None:
         RedisMarketPublisher(redis_url) as publisher,
         RedisMessageSource(redis_url) as messages,
         RedisRateLimiter(redis_url) as limiter,
+        RedisOnceMarks(redis_url) as once,
         aiohttp.ClientSession() as http,
     ):
         ports = Ports(
@@ -43,10 +44,12 @@ async def bootstrap(config: Config, stopping: asyncio.Event) -> None:
             reader=PostgresReader(pool),
             leases=DynamoLeases(clients.dynamodb, topology),
             sessions=DynamoSessions(clients.dynamodb, topology),
+            api_keys=DynamoApiKeys(clients.dynamodb, topology),
             cache=cache,
             publisher=publisher,
             messages=messages,
             limiter=limiter,
+            once=once,
             identity=CognitoIdentity(
                 clients.cognito_idp,
                 user_pool_id=config.cognito_user_pool_id,

@@ -2,10 +2,11 @@
 
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from exchange_core.topology import Topology
+from exchange_gateway.api_keys import MASTER_BYTES_MIN, KeyRing
 from exchange_gateway.limits import rate_limits
 
 
@@ -42,6 +43,11 @@ class Config(BaseSettings):
     """Limits other than the defaults in limits.py, as JSON: `{"orders.user": "200/1s"}`."""
     rate_limit_scale: int = Field(default=1, ge=1, le=10_000)
     """Multiplies the limits of users and addresses: for twins, where one of each carries the load of an exchange."""
+    api_key_masters: dict[str, SecretStr] = Field(min_length=1, max_length=10)
+    """The secrets that API keys are derived from, as JSON by name: `{"2": "<64 hex digits>", "1": …}`. The first one
+    makes new keys; what is taken out ends the keys that it made."""
+    api_key_window_ms: int = Field(default=5_000, ge=100, le=60_000)
+    """How far the timestamp of a signed request may be from this gateway's clock."""
     trusted_proxies: int = Field(default=0, ge=0, le=10)
     """How many proxies of ours stand in front and append to X-Forwarded-For; 0: the header counts for nothing."""
 
@@ -50,12 +56,29 @@ class Config(BaseSettings):
         rate_limits(self.rate_limits, self.rate_limit_scale)
         return self
 
+    @field_validator("api_key_masters")
+    @classmethod
+    def _masters_are_long(cls, masters: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for master in masters.values():
+            try:
+                is_long = len(bytes.fromhex(master.get_secret_value())) >= MASTER_BYTES_MIN
+            except ValueError:
+                is_long = False
+            if not is_long:  # the library's own words would show the value
+                raise ValueError(f"a master secret has {2 * MASTER_BYTES_MIN} hexadecimal digits at least")
+        return masters
+
     @model_validator(mode="after")
     def _schemes_are_known(self) -> Self:
         assert self.database_reader_url.get_secret_value().startswith(("postgresql://", "postgres://"))
         assert self.redis_url.get_secret_value().startswith(("redis://", "rediss://", "unix://"))
         assert self.cognito_jwks_url.startswith(("http://", "https://"))
         return self
+
+    @property
+    def key_ring(self) -> KeyRing:
+        """The masters of the API keys."""
+        return KeyRing({name: bytes.fromhex(one.get_secret_value()) for name, one in self.api_key_masters.items()})
 
     @property
     def topology(self) -> Topology:

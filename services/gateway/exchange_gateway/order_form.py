@@ -91,8 +91,9 @@ def _plain_text(number: Decimal) -> str:
     return (text.rstrip("0").rstrip(".") or "0") if "." in text else text
 
 
-def read_order(body: dict[str, Any]) -> OrderRequest:
-    """The order in a body; raises ProblemError for what is wrong whatever the market is."""
+def read_order(body: dict[str, Any], unnamed: str | None = None) -> OrderRequest:
+    """The order in a body; raises ProblemError for what is wrong whatever the market is. `unnamed` is its client id if
+    the body gives none."""
     fields = Fields(body, ORDER_FIELDS)
     symbol = fields.text("symbol", longest=32)
     side = fields.choice("side", Side, Code.INVALID_SIDE)
@@ -109,7 +110,7 @@ def read_order(body: dict[str, Any]) -> OrderRequest:
         trigger_price=fields.optional_decimal("trigger_price"),
         display_quantity=fields.optional_decimal("display_quantity"),
         expires_at_ms=_time_ms(fields, "expires_at"),
-        client_order_id=fields.optional_text("client_order_id", pattern=CLIENT_ID_PATTERN, longest=64),
+        client_order_id=fields.optional_text("client_order_id", pattern=CLIENT_ID_PATTERN, longest=64) or unnamed,
         post_only=fields.flag("post_only"),
         self_trade_prevention=fields.choice(
             "self_trade_prevention", SelfTradePrevention, default=SelfTradePrevention.CANCEL_TAKER

@@ -45,6 +45,11 @@ class Code(StrEnum):
     TOKEN_INVALID = "token_invalid"  # noqa: S105
     TOKEN_EXPIRED = "token_expired"  # noqa: S105
     SESSION_REVOKED = "session_revoked"
+    API_KEY_INVALID = "api_key_invalid"
+    TIMESTAMP_OUTSIDE_WINDOW = "timestamp_outside_window"
+    REQUEST_REPLAYED = "request_replayed"
+    API_KEY_NOT_FOUND = "api_key_not_found"
+    TOO_MANY_API_KEYS = "too_many_api_keys"
     INVALID_CREDENTIALS = "invalid_credentials"
     USER_NOT_CONFIRMED = "user_not_confirmed"
     USERNAME_TAKEN = "username_taken"
@@ -93,6 +98,11 @@ PROBLEMS: Final[Mapping[Code, tuple[int, str]]] = {
     Code.TOKEN_INVALID: (401, "The access token is not valid here"),
     Code.TOKEN_EXPIRED: (401, "The access token has expired"),
     Code.SESSION_REVOKED: (401, "The session has ended"),
+    Code.API_KEY_INVALID: (401, "The API key or the signature is not valid"),
+    Code.TIMESTAMP_OUTSIDE_WINDOW: (401, "The request was signed too long ago, or in the future"),
+    Code.REQUEST_REPLAYED: (401, "The signature was used before"),
+    Code.API_KEY_NOT_FOUND: (404, "You have no such API key"),
+    Code.TOO_MANY_API_KEYS: (422, "The user has too many API keys"),
     Code.INVALID_CREDENTIALS: (401, "User name or password is wrong"),
     Code.USER_NOT_CONFIRMED: (403, "The user is not confirmed yet"),
     Code.USERNAME_TAKEN: (409, "The user name is taken"),

@@ -1,7 +1,6 @@
 """The gate that every request passes first. Redis counts for all gateways; while it is away, each counts for itself.
 
-Requests that arrive while Redis is being asked are asked about together next. A Redis that does not answer within
-REDIS_TIMEOUT_S is left alone for REDIS_AWAY_S, so a hanging one costs a request a second that long and no more.
+Requests that arrive while Redis is being asked are asked about together next.
 """
 
 import asyncio
@@ -10,24 +9,19 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Final, Self
 
-import structlog
 from aiohttp import web
 
 from exchange_adapters.group_commit import GroupCommit, QueueFullError
-from exchange_core.errors import PortError
 from exchange_core.ports import RateLimiter
 from exchange_core.rate_limits import Charge, RateLimit, Standing, judge
 from exchange_core.topology import rate_limit_key
 from exchange_gateway.limits import GLOBAL, RouteClass, client_address, route_class
 from exchange_gateway.problems import Code, ProblemError
+from exchange_gateway.redis_patience import RedisPatience
 
-REDIS_TIMEOUT_S: Final = 0.05
-REDIS_AWAY_S: Final = 1.0
 _ASKED_MAX: Final = 100
 _WAITING_MAX: Final = 20_000
 _SUBJECTS_MAX: Final = 100_000
-
-log = structlog.get_logger()
 
 
 class LocalRateLimiter:
@@ -61,7 +55,7 @@ class RateGate:
         self._limiter = limiter
         self._local = LocalRateLimiter()
         self._trusted_proxies = trusted_proxies
-        self._away_until_s = 0.0
+        self._patience = RedisPatience("rate limits")
         self._group: GroupCommit[Sequence[Charge], list[Standing]] = GroupCommit(
             self._take_together,
             max_items=_ASKED_MAX,
@@ -84,7 +78,7 @@ class RateGate:
 
     async def take(self, charges: Sequence[Charge], *, is_local: bool) -> list[Standing]:
         """Judge one request by the shared limits, or by this process's own."""
-        if is_local or asyncio.get_running_loop().time() < self._away_until_s:
+        if is_local or self._patience.is_away:
             return (await self._local.take([charges]))[0]
         try:
             return await self._group.submit(charges)
@@ -92,15 +86,8 @@ class RateGate:
             return (await self._local.take([charges]))[0]
 
     async def _take_together(self, asked: Sequence[Sequence[Charge]]) -> list[list[Standing]]:
-        now_s = asyncio.get_running_loop().time()
-        if now_s >= self._away_until_s:
-            try:
-                async with asyncio.timeout(REDIS_TIMEOUT_S):
-                    return await self._limiter.take(asked)
-            except (PortError, TimeoutError) as error:
-                self._away_until_s = asyncio.get_running_loop().time() + REDIS_AWAY_S
-                log.warning("rate_limits_not_shared", error=type(error).__name__)
-        return await self._local.take(asked)
+        answer = await self._patience.ask(lambda: self._limiter.take(asked))
+        return await self._local.take(asked) if answer is None else answer
 
 
 class Admission:

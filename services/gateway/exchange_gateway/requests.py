@@ -8,12 +8,14 @@ from aiohttp import hdrs, web
 
 from exchange_adapters.tokens import Principal
 from exchange_core.ids import parse_id
+from exchange_core.ports import KeyScope
 from exchange_gateway.exact_json import dumps, parse_object
 from exchange_gateway.fields import invalid, time_ms, writable_time_ms
 from exchange_gateway.middleware import ADMISSION, CARRIER, STAGES, TRACE_ID
 from exchange_gateway.problems import Code, ProblemError
 from exchange_gateway.rate_gate import Admission
 from exchange_gateway.sessions import Authenticator
+from exchange_gateway.signatures import SIGNATURE
 from exchange_gateway.stages import Stages
 
 BODY_BYTES_MAX: Final = 64 * 1024
@@ -50,21 +52,42 @@ async def read_body(request: web.Request) -> dict[str, Any]:
 
 
 async def authenticate(authenticator: Authenticator, request: web.Request) -> Principal:
-    """Who sends this; raises ProblemError or AuthenticationError: each a 401. Then the user's own rate limit counts."""
+    """Who sends this; raises ProblemError or AuthenticationError: each a 401. Then the user's own rate limit counts.
+
+    A key that only reads is refused whatever changes something, as `forbidden`, and the other way round.
+    """
     stages = stages_of(request)
     with stages.measure("auth"):
-        principal = await authenticator.principal(request.headers.get(hdrs.AUTHORIZATION))
+        principal = await authenticator.principal(request)
     with stages.measure("ratelimit"):
         await admission_of(request).recognise(principal.user_id)
+    scope = KeyScope.READ if request.method in (hdrs.METH_GET, hdrs.METH_HEAD) else KeyScope.TRADE
+    if principal.key_scopes is not None and scope not in principal.key_scopes:
+        raise ProblemError(Code.FORBIDDEN, f"the API key lacks the scope {scope}", scope=scope)
+    return principal
+
+
+async def authenticate_session(authenticator: Authenticator, request: web.Request) -> Principal:
+    """The same, for what takes a log-in and no API key; raises ProblemError `forbidden`."""
+    principal = await authenticate(authenticator, request)
+    if principal.key_scopes is not None:
+        raise ProblemError(Code.FORBIDDEN, "no API key may do this: log in")
     return principal
 
 
 async def authenticate_operator(authenticator: Authenticator, request: web.Request) -> Principal:
     """The same, for what only operators may do; raises ProblemError `forbidden`."""
-    principal = await authenticate(authenticator, request)
+    principal = await authenticate_session(authenticator, request)
     if not principal.is_operator:
         raise ProblemError(Code.FORBIDDEN, "only operators may do this")
     return principal
+
+
+def client_order_id_of(request: web.Request, item: int = 0) -> str | None:
+    """For an order that has no client id of its own: what makes it the same order if the signed request is replayed
+    where its signature was not seen. None for a request that was not signed; `item` counts those of a batch."""
+    signature = request.get(SIGNATURE)
+    return None if signature is None else f"signed-{signature[:32]}-{item}"
 
 
 def wait_s_of(request: web.Request) -> float:

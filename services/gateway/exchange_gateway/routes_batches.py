@@ -24,6 +24,7 @@ from exchange_gateway.requests import (
     admission_of,
     authenticate,
     carrier_of,
+    client_order_id_of,
     json_answer,
     order_id_of,
     read_body,
@@ -65,32 +66,33 @@ class BatchRoutes:
         for kind in (*KINDS, None):
             indices = [index for index, item in enumerate(items) if _kind(item) == kind]
             answers = await asyncio.gather(
-                *[self._carry_out(kind, items[index], principal, request, deadline_s) for index in indices]
+                *[self._carry_out(kind, items[index], index, principal, request, deadline_s) for index in indices]
             )
             for index, answer in zip(indices, answers, strict=True):
                 results[index] = {"op": kind, **answer}
         return json_answer({"results": results})
 
     async def _carry_out(
-        self, kind: str | None, item: Any, principal: Principal, request: web.Request, deadline_s: float
+        self, kind: str | None, item: Any, index: int, principal: Principal, request: web.Request, deadline_s: float
     ) -> dict[str, Any]:
         """What the same command would be answered alone: `http_status` with `answer` or `problem`."""
         try:
             if kind is None:
                 raise invalid("op", f"an item is an object, its op one of {', '.join(KINDS)}")
             body = {name: value for name, value in item.items() if name != "op"}
-            answer = await self._act(kind, body, principal, request, deadline_s)
+            answer = await self._act(kind, body, index, principal, request, deadline_s)
         except Exception as error:  # one item's failure does not stop the others; each is told by its code
             problem = problem_of(error, request)
             return {"http_status": problem.status, "problem": problem_document(problem, trace_id_of(request))}
         return {"http_status": 202, "answer": answer}
 
     async def _act(
-        self, kind: str, body: dict[str, Any], principal: Principal, request: web.Request, deadline_s: float
+        self, kind: str, body: dict[str, Any], index: int, principal: Principal, request: web.Request, deadline_s: float
     ) -> dict[str, Any]:
         stages, carrier = stages_of(request), carrier_of(request)
         if kind == "place":
-            return placed_json(await self._desk.place(principal, read_order(body), stages, carrier))
+            order = read_order(body, client_order_id_of(request, index))
+            return placed_json(await self._desk.place(principal, order, stages, carrier))
         changes: dict[str, Any] = {name: body.pop(name) for name in AMEND_FIELDS if kind == "amend" and name in body}
         order_id = await self._order_id(principal, body)
         if kind == "cancel":

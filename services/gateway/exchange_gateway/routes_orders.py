@@ -16,6 +16,7 @@ from exchange_gateway.problems import Code, ProblemError
 from exchange_gateway.requests import (
     authenticate,
     carrier_of,
+    client_order_id_of,
     cursor_of,
     json_answer,
     limit_of,
@@ -71,7 +72,7 @@ class OrderRoutes:
         principal = await authenticate(self._authenticator, request)
         stages = stages_of(request)
         with stages.measure("validate"):
-            order_request = read_order(await read_body(request))
+            order_request = read_order(await read_body(request), client_order_id_of(request))
         structlog.contextvars.bind_contextvars(symbol=order_request.symbol)
         placed = await self._desk.place(principal, order_request, stages, carrier_of(request))
         wait_s = wait_s_of(request)

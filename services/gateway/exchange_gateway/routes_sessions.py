@@ -9,7 +9,7 @@ from exchange_adapters.sessions import SessionChecks
 from exchange_adapters.tokens import Principal, TokenVerifier
 from exchange_gateway.fields import Fields
 from exchange_gateway.identity import IdentityProvider, IssuedTokens
-from exchange_gateway.requests import authenticate, json_answer, read_body, stages_of
+from exchange_gateway.requests import authenticate_session, json_answer, read_body, stages_of
 from exchange_gateway.sessions import Authenticator, SessionDesk
 
 log = structlog.get_logger()
@@ -81,7 +81,7 @@ class SessionRoutes:
 
     async def log_out(self, request: web.Request) -> web.Response:
         """204: no token of this session is good any more, anywhere."""
-        principal = await authenticate(self._authenticator, request)
+        principal = await authenticate_session(self._authenticator, request)
         await self._sessions.end(principal.session_id)
         log.info("session_ended", user_id=principal.user_id)
         return web.Response(status=204)

@@ -3,6 +3,7 @@
 from typing import Final
 
 import structlog
+from aiohttp import hdrs, web
 
 from exchange_adapters.sessions import SessionChecks
 from exchange_adapters.tokens import Principal, TokenVerifier
@@ -10,6 +11,7 @@ from exchange_core.errors import PortError
 from exchange_core.ports import Clock, MarketPublisher, Session, SessionStore
 from exchange_core.topology import SESSIONS_CHANNEL
 from exchange_gateway.problems import Code, ProblemError
+from exchange_gateway.signatures import KEY_HEADER, SignedRequests
 
 _BEARER: Final = "bearer "
 
@@ -48,11 +50,12 @@ class SessionDesk:
 
 
 class Authenticator:
-    """Who sends this request: a genuine token of a session that stands."""
+    """Who sends this request: a genuine token of a session that stands, or a signature of a key that does."""
 
-    def __init__(self, verifier: TokenVerifier, sessions: SessionChecks) -> None:
+    def __init__(self, verifier: TokenVerifier, sessions: SessionChecks, signed: SignedRequests) -> None:
         self._verifier = verifier
         self._sessions = sessions
+        self._signed = signed
 
     def recognised(self, authorization: str | None) -> str | None:
         """The user of a token that was found genuine lately; asks nobody, and lets nobody in."""
@@ -61,8 +64,11 @@ class Authenticator:
         principal = self._verifier.remembered(authorization[len(_BEARER) :].strip())
         return None if principal is None else principal.user_id
 
-    async def principal(self, authorization: str | None) -> Principal:
-        """The principal of an Authorization header; raises ProblemError or AuthenticationError: each a 401."""
+    async def principal(self, request: web.Request) -> Principal:
+        """The principal of a request; raises ProblemError or AuthenticationError: each a 401."""
+        if KEY_HEADER in request.headers:
+            return await self._signed.principal(request)
+        authorization = request.headers.get(hdrs.AUTHORIZATION)
         if authorization is None:
             raise ProblemError(
                 Code.TOKEN_MISSING, "send Authorization: Bearer <access token>", headers={"WWW-Authenticate": "Bearer"}

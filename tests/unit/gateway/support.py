@@ -280,10 +280,12 @@ async def running_gateway(*, is_ready: bool = True, **changes: Any) -> AsyncIter
         reader=seen.reader,
         leases=seen.leases,
         sessions=seen.sessions,
+        api_keys=seen.api_keys,
         cache=seen.redis,
         publisher=seen.redis,
         messages=seen.redis,
         limiter=seen.redis,
+        once=seen.redis,
         identity=directory,
         keys=directory,
     )
@@ -321,6 +323,7 @@ def gateway_config(**changes: Any) -> Config:
         "cognito_issuer": ISSUER,
         "cognito_jwks_url": "http://nowhere/keys",
         "rate_limit_scale": 1_000,
+        "api_key_masters": {"1": SecretStr("5e" * 32)},
     }
     return Config(**(settings | changes))
 

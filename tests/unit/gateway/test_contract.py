@@ -40,10 +40,12 @@ async def test_every_route_is_in_the_contract_and_nothing_else_is() -> None:
         reader=cloud.reader,
         leases=cloud.leases,
         sessions=cloud.sessions,
+        api_keys=cloud.api_keys,
         cache=cloud.redis,
         publisher=cloud.redis,
         messages=cloud.redis,
         limiter=cloud.redis,
+        once=cloud.redis,
         identity=directory,
         keys=directory,
     )

@@ -9,6 +9,7 @@ WORLD = ContainerWorld(
     number=18,
     world_id="0a1b2c3d",
     partitions=2,
+    api_key_master="5e" * 32,
     user_pool=UserPool(user_pool_id="us-east-1_pool", client_id="client"),
 )
 

@@ -16,7 +16,7 @@ from exchange_adapters.sim.projections import SimProjections
 from exchange_adapters.sim.redis import SimRedis
 from exchange_adapters.sim.s3 import SimHistory, SimSnapshots
 from exchange_adapters.sim.sqs import SimCommandQueues
-from exchange_adapters.sim.tables import SimConnections, SimLeases, SimSessions
+from exchange_adapters.sim.tables import SimApiKeys, SimConnections, SimLeases, SimSessions
 from exchange_adapters.sim.wallets import SimWallets
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Fault",
     "Faults",
     "Gate",
+    "SimApiKeys",
     "SimClock",
     "SimCloud",
     "SimCommandQueues",

@@ -11,7 +11,7 @@ from exchange_adapters.sim.projections import SimProjections
 from exchange_adapters.sim.redis import SimRedis
 from exchange_adapters.sim.s3 import SimHistory, SimSnapshots
 from exchange_adapters.sim.sqs import SimCommandQueues
-from exchange_adapters.sim.tables import SimConnections, SimLeases, SimSessions
+from exchange_adapters.sim.tables import SimApiKeys, SimConnections, SimLeases, SimSessions
 from exchange_adapters.sim.wallets import SimWallets
 from exchange_core.ports import Clock
 from exchange_core.topology import Topology
@@ -29,6 +29,7 @@ class SimCloud:
     history: SimHistory
     leases: SimLeases
     sessions: SimSessions
+    api_keys: SimApiKeys
     connections: SimConnections
     redis: SimRedis
     projections: SimProjections
@@ -51,6 +52,7 @@ class SimCloud:
             history=SimHistory(clock=clock, faults=faults),
             leases=SimLeases(clock=clock, faults=faults),
             sessions=SimSessions(clock=clock, faults=faults),
+            api_keys=SimApiKeys(clock=clock, faults=faults),
             connections=SimConnections(clock=clock, faults=faults),
             redis=SimRedis(clock=clock, faults=faults),
             projections=projections,
@@ -68,6 +70,7 @@ class SimCloud:
             history=self.history.seen_by(faults),
             leases=self.leases.seen_by(faults),
             sessions=self.sessions.seen_by(faults),
+            api_keys=self.api_keys.seen_by(faults),
             connections=self.connections.seen_by(faults),
             redis=self.redis.connect(faults),
             projections=self.projections.seen_by(faults),

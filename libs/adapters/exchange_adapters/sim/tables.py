@@ -4,7 +4,7 @@ import dataclasses
 
 from exchange_adapters.sim.faults import Faults
 from exchange_adapters.sim.store import SimStore
-from exchange_core.ports import Clock, Session
+from exchange_core.ports import ApiKey, Clock, Session
 
 
 class SimLeases(SimStore):
@@ -58,6 +58,34 @@ class SimSessions(SimStore):
             session = self._sessions.get(session_id)
             if session is not None:
                 self._sessions[session_id] = dataclasses.replace(session, is_revoked=True)
+
+
+class SimApiKeys(SimStore):
+    """ApiKeyStore."""
+
+    def __init__(self, *, clock: Clock | None = None, faults: Faults | None = None) -> None:
+        super().__init__(clock=clock, faults=faults)
+        self._keys: dict[tuple[str, str], ApiKey] = {}
+
+    async def put(self, key: ApiKey) -> None:
+        """As ApiKeyStore.put. Operation `api_keys.put`."""
+        async with self._faults.call("api_keys.put"):
+            self._keys.setdefault((key.user_id, key.key_id), key)
+
+    async def get(self, user_id: str, key_id: str) -> ApiKey | None:
+        """As ApiKeyStore.get. Operation `api_keys.get`."""
+        async with self._faults.call("api_keys.get", is_read=True):
+            return self._keys.get((user_id, key_id))
+
+    async def of_user(self, user_id: str) -> list[ApiKey]:
+        """As ApiKeyStore.of_user. Operation `api_keys.of_user`."""
+        async with self._faults.call("api_keys.of_user", is_read=True):
+            return [key for (owner, _), key in sorted(self._keys.items()) if owner == user_id]
+
+    async def revoke(self, user_id: str, key_id: str) -> None:
+        """As ApiKeyStore.revoke. Operation `api_keys.revoke`."""
+        async with self._faults.call("api_keys.revoke"):
+            self._keys.pop((user_id, key_id), None)
 
 
 class SimConnections(SimStore):

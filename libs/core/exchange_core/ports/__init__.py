@@ -26,7 +26,15 @@ from exchange_core.ports.journal import (
 )
 from exchange_core.ports.limits import OnceMarks, RateLimiter
 from exchange_core.ports.market import MarketCache, MarketPublisher, MessageSource, SubscriberSets
-from exchange_core.ports.registers import ConnectionStore, LeaseStore, Session, SessionStore
+from exchange_core.ports.registers import (
+    ApiKey,
+    ApiKeyStore,
+    ConnectionStore,
+    KeyScope,
+    LeaseStore,
+    Session,
+    SessionStore,
+)
 from exchange_core.ports.time import Clock
 from exchange_core.ports.wallets import (
     MAX_TRANSACTION_ITEMS,
@@ -44,6 +52,8 @@ from exchange_core.ports.wallets import (
 __all__ = [
     "MAX_TRANSACTION_ITEMS",
     "AlreadySettledError",
+    "ApiKey",
+    "ApiKeyStore",
     "Clock",
     "CommandMessage",
     "CommandSink",
@@ -61,6 +71,7 @@ __all__ = [
     "JournalPosition",
     "JournalReader",
     "JournalWriter",
+    "KeyScope",
     "LeaseStore",
     "MarketCache",
     "MarketPublisher",

@@ -1,6 +1,8 @@
-"""Leases, sessions and connections: DynamoDB."""
+"""Leases, sessions, API keys and connections: DynamoDB."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 
@@ -44,6 +46,46 @@ class SessionStore(Protocol):
 
     async def revoke(self, session_id: str) -> None:
         """End it for good."""
+        ...
+
+
+class KeyScope(StrEnum):
+    """What a program may do with an API key."""
+
+    READ = "read"
+    TRADE = "trade"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """A bot's key. Its secret is not in it: it is derived from all of this and a master secret, named by `master`."""
+
+    user_id: str
+    key_id: str
+    name: str
+    scopes: frozenset[KeyScope]
+    salt: bytes
+    master: str
+    created_at_ms: int
+
+
+class ApiKeyStore(Protocol):
+    """Keys by user and key id. A revoked key is one that is not there."""
+
+    async def put(self, key: ApiKey) -> None:
+        """Store a new key; one that is there already stays as it is."""
+        ...
+
+    async def get(self, user_id: str, key_id: str) -> ApiKey | None:
+        """Read consistently."""
+        ...
+
+    async def of_user(self, user_id: str) -> Sequence[ApiKey]:
+        """All keys of the user, by key id; read consistently."""
+        ...
+
+    async def revoke(self, user_id: str, key_id: str) -> None:
+        """End it for good; one that does not exist has ended already."""
         ...
 
 

@@ -1,0 +1,64 @@
+"""A user's API keys. Only a log-in gets here: a key can neither make keys nor end them."""
+
+from typing import Any
+
+from aiohttp import web
+
+from exchange_core.market_data import timestamp_text
+from exchange_core.ports import ApiKey, KeyScope
+from exchange_gateway.api_keys import ApiKeyDesk
+from exchange_gateway.fields import Fields, invalid
+from exchange_gateway.requests import authenticate_session, json_answer, read_body
+from exchange_gateway.sessions import Authenticator
+
+
+class ApiKeyRoutes:
+    """Every route answers for the token's user only; somebody else's key looks like none at all."""
+
+    def __init__(self, *, authenticator: Authenticator, desk: ApiKeyDesk) -> None:
+        self._authenticator = authenticator
+        self._desk = desk
+
+    def routes(self) -> list[web.RouteDef]:
+        """For the application's router."""
+        return [
+            web.post("/api/v1/api-keys", self.create),
+            web.get("/api/v1/api-keys", self.keys),
+            web.delete("/api/v1/api-keys/{key_id}", self.revoke),
+        ]
+
+    async def create(self, request: web.Request) -> web.Response:
+        """201 with the secret, which is not shown again."""
+        principal = await authenticate_session(self._authenticator, request)
+        fields = Fields(await read_body(request), ("name", "scopes"))
+        name = fields.optional_text("name", longest=64) or ""
+        key, secret = await self._desk.create(principal.user_id, name, _scopes(fields))
+        return json_answer({**_key_json(key), "secret": secret}, status=201)
+
+    async def keys(self, request: web.Request) -> web.Response:
+        """The user's keys, without their secrets."""
+        principal = await authenticate_session(self._authenticator, request)
+        return json_answer({"api_keys": [_key_json(key) for key in await self._desk.of_user(principal.user_id)]})
+
+    async def revoke(self, request: web.Request) -> web.Response:
+        """204: nothing that is signed with it is taken any more, anywhere."""
+        principal = await authenticate_session(self._authenticator, request)
+        await self._desk.revoke(principal.user_id, request.match_info["key_id"])
+        return web.Response(status=204)
+
+
+def _scopes(fields: Fields) -> frozenset[KeyScope]:
+    value = fields.value("scopes")
+    known = {scope.value for scope in KeyScope}
+    if not isinstance(value, list) or not value or not all(isinstance(one, str) and one in known for one in value):
+        raise invalid("scopes", f"scopes must be a list of one or more of {', '.join(KeyScope)}")
+    return frozenset(KeyScope(scope) for scope in value)
+
+
+def _key_json(key: ApiKey) -> dict[str, Any]:
+    return {
+        "key_id": key.key_id,
+        "name": key.name,
+        "scopes": sorted(key.scopes),
+        "created_at": timestamp_text(key.created_at_ms),
+    }
