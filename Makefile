@@ -17,7 +17,7 @@ INDEPENDENT := tests/unit tests/property tests/versions
 ON_ALL_CORES := -n logical --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check lint types unit bench localstack lock clean containers sizes package-persister
+.PHONY: help up down test check lint types unit rules bench localstack lock clean containers sizes package-persister
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 26
@@ -56,6 +56,9 @@ types: $(INSTALLED)
 
 unit: $(INSTALLED)
 	$(BIN)/pytest $(ON_ALL_CORES) tests/unit tests/property
+
+rules: $(INSTALLED) ## write docs/rules.md, which says which test shows which rule
+	@$(BIN)/python -m tests.rules_index
 
 $(INSTALLED): requirements.lock requirements-uv.lock twin/requirements-ministack.lock $(PROJECTS)
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or later is needed; name one: make PYTHON=/path/to/python" >&2; exit 1; }

@@ -10,6 +10,10 @@ from crossbook.twin import Backing, Twin, TwinOptions
 pytest_plugins = ("tests.localstack.plugin",)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--promises", type=int, default=0, help="how many orders tests/acceptance looks up at once")
+
+
 @pytest.fixture(scope="session")
 async def backing(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Backing]:
     """PostgreSQL, Redis and MiniStack on free ports, for the whole run; `await backing.create_site()` for a place."""

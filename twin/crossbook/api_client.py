@@ -18,6 +18,7 @@ import aiohttp
 import orjson
 
 CALL_TIMEOUT_S: Final = 10.0
+"""Beyond what is waited for an outcome."""
 _REPEATABLE: Final = frozenset({408, 425, 429})
 
 
@@ -124,18 +125,32 @@ class ApiClient:
 
     async def call(self, method: str, path: str, body: Any = None, *, token: str = "") -> Any:
         """One attempt; the answer's JSON, numbers exact. Raises ApiProblemError or ApiUnavailableError."""
+        return (await self.request(method, path, body, token=token))[1]
+
+    async def request(
+        self, method: str, path: str, body: Any = None, *, token: str = "", wait_s: float = 0.0
+    ) -> tuple[int, Any]:
+        """The same, with the status before it; `wait_s` is for how long the outcome may be waited for."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        if wait_s:
+            headers["Prefer"] = f"wait={wait_s:g}"
         data = None
         if body is not None:
             data = orjson.dumps(body)
             headers["Content-Type"] = "application/json"
         try:
-            async with self.session.request(method, self._gateway_url + path, data=data, headers=headers) as response:
+            async with self.session.request(
+                method,
+                self._gateway_url + path,
+                data=data,
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=wait_s + CALL_TIMEOUT_S),
+            ) as response:
                 text = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiUnavailableError(0, type(error).__name__, str(error)) from error
         if response.status < 400:
-            return json.loads(text, parse_float=Decimal) if text else None
+            return response.status, json.loads(text, parse_float=Decimal) if text else None
         raise _error(response.status, text, response.headers.get("Retry-After", ""))
 
     async def sign_up(self, username: str, password: str) -> None:

@@ -79,7 +79,6 @@ class Child:
     spec: ProcessSpec
     log: Path
     restarts: int = 0
-    is_stopping: bool = False
     started_at_s: float = 0.0
     process: asyncio.subprocess.Process | None = None
     keeper: asyncio.Task[None] | None = field(default=None)
@@ -138,7 +137,6 @@ class Child:
 
     async def stop(self) -> None:
         """End it in good order, by force when it takes too long."""
-        self.is_stopping = True
         if self.keeper is not None:
             self.keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -216,6 +214,19 @@ class Supervisor:
         for child in started:
             await child.wait_ready()
             child.keeper = asyncio.create_task(self._keep(child), name=f"keep {child.spec.name}")
+
+    async def hold(self, name: str) -> None:
+        """Stop one child in good order; it stays down until `resume`. Raises KeyError."""
+        await self.find(name).stop()
+        self._changed()
+
+    async def resume(self, name: str) -> None:
+        """Start a held child again; returns when it is ready. Raises KeyError and ProcessError."""
+        child = self.find(name)
+        await child.spawn()
+        self._changed()
+        await child.wait_ready()
+        child.keeper = asyncio.create_task(self._keep(child), name=f"keep {child.spec.name}")
 
     async def stop(self) -> None:
         """Stop all children, the last started first. Safe to call again."""

@@ -121,6 +121,14 @@ class Twin:
         if pid:
             os.kill(pid, signal.SIGKILL)
 
+    async def hold(self, *names: str) -> None:
+        """Stop processes in good order, side by side, and leave them down until `resume`; raises KeyError."""
+        await asyncio.gather(*map(self.backing.supervisor.hold, names))
+
+    async def resume(self, *names: str) -> None:
+        """Start held processes again; returns when they are ready. Raises KeyError and ProcessError."""
+        await asyncio.gather(*map(self.backing.supervisor.resume, names))
+
     async def wait_ready(self, *, timeout_s: float = 60.0) -> None:
         """Return once every process is ready; raises TimeoutError."""
         async with asyncio.timeout(timeout_s):

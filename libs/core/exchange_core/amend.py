@@ -1,4 +1,4 @@
-"""Changing an open order: what is refused, who keeps his place, and which money moves (SEMANTICS.md, "Amend")."""
+"""Changing an open order: what is refused, who keeps his place, and which money moves (docs/semantics.md, "Amend")."""
 
 from exchange_core.commands import AmendOrder
 from exchange_core.events import CommandRefused, OrderAmended

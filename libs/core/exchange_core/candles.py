@@ -1,4 +1,4 @@
-"""Candles and tickers: what a symbol's trades come to over fixed spans of time (SEMANTICS.md, "Market data").
+"""Candles and tickers: what a symbol's trades come to over fixed spans of time (docs/semantics.md, "Market data").
 
 A trade belongs to the span that its slot's time falls in, in UTC. Only spans with trades are stored; whoever shows a
 row of candles fills the spans between with the close before them and no volume. Prices are in ticks, base volumes in

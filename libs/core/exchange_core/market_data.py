@@ -107,9 +107,9 @@ def changed_levels(before: Sequence[Level], after: Sequence[Level]) -> list[Leve
 
 
 def book_checksum(bids: Iterable[LevelText], asks: Iterable[LevelText]) -> int:
-    """CRC32 over the best ten asks, low to high, then the best ten bids, high to low (SEMANTICS.md: Kraken's rule):
-    each price, then quantity, as decimal text without its point and its leading zeros. The caller gives the best
-    ten, in that order."""
+    """CRC32 over the best ten asks, low to high, then the best ten bids, high to low (Kraken's rule, which is that of
+    docs/semantics.md): each price, then quantity, as decimal text without its point and its leading zeros. The caller
+    gives the best ten, in that order."""
     text = "".join(
         price.replace(".", "").lstrip("0") + quantity.replace(".", "").lstrip("0")
         for side in (asks, bids)

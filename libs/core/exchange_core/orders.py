@@ -17,7 +17,7 @@ class Side(StrEnum):
 
 
 class OrderType(StrEnum):
-    """See SEMANTICS: what each type does when it enters and when it triggers."""
+    """See docs/semantics.md: what each type does when it enters and when it triggers."""
 
     LIMIT = "limit"
     MARKET = "market"

@@ -1,4 +1,4 @@
-"""The rules of one symbol: commands in, events out, the state moved on (SEMANTICS.md).
+"""The rules of one symbol: commands in, events out, the state moved on (docs/semantics.md).
 
 Every event leaves here with its `seq` and its exact money: a hold is consumed by trades, given back as they improve on
 it, and what is left of it is released by the event that ends the order.

@@ -1,7 +1,7 @@
 """What an order must be against its instrument and the market: steps, limits, band, date, and the hold it takes.
 
-The same body may be judged differently a second later. SEMANTICS.md, "Guards", names the refusals; what the matcher
-checks in every order (`exchange_core.checks`) is asked here before anything is held.
+The same body may be judged differently a second later. docs/semantics.md, "Guards", names the refusals; what the
+matcher checks in every order (`exchange_core.checks`) is asked here before anything is held.
 """
 
 import dataclasses

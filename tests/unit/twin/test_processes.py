@@ -81,6 +81,19 @@ async def test_a_killed_child_is_started_again_and_said_so(tmp_path):
         await supervisor.stop()
 
 
+async def test_a_held_child_stays_down_until_it_is_resumed_and_is_kept_again_then(supervisor):
+    await supervisor.start(server_spec(), server_spec("other"))
+    first = supervisor.find("server").pid
+    await supervisor.hold("server")
+    assert process_start_time_s(first) == 0 and supervisor.find("server").pid == 0
+    assert supervisor.find("other").pid
+    await supervisor.resume("server")
+    second = supervisor.find("server").pid
+    assert second and second != first and supervisor.find("server").restarts == 0
+    os.kill(second, signal.SIGKILL)
+    await eventually(lambda: supervisor.find("server").pid not in (0, second))
+
+
 async def test_the_death_of_a_child_that_cannot_be_replaced_is_a_failure(supervisor):
     await supervisor.start(server_spec(is_replaceable=False))
     os.kill(supervisor.find("server").pid, signal.SIGKILL)
