@@ -15,6 +15,7 @@ from crossbook.audit_command import audit_command
 from crossbook.bench_command import bench_command
 from crossbook.check import check_command
 from crossbook.container_commands import bootstrap_command, seed_command
+from crossbook.costs.cost_command import cost_command
 from crossbook.errors import TwinError
 from crossbook.options import AWS_PORT, FANOUT_PORT, GATEWAY_PORT, TwinOptions
 from crossbook.rebuild import rebuild_command
@@ -118,6 +119,7 @@ app.command("simulate")(simulate_command)
 app.command("check")(check_command)
 app.command("audit")(audit_command)
 app.command("rebuild")(rebuild_command)
+app.command("cost")(cost_command)
 app.command("bench")(bench_command)
 app.command("bootstrap")(bootstrap_command)
 app.command("seed")(seed_command)
