@@ -22,7 +22,7 @@ from exchange_core.open_order import MARKET_TYPES
 from exchange_core.orders import OrderTerms, OrderType, Side
 from exchange_core.ports import Clock, Intent, OrderView
 from exchange_gateway.catalogue import InstrumentCatalogue
-from exchange_gateway.fields import Fields, invalid
+from exchange_gateway.fields import decimal, invalid
 from exchange_gateway.holds import HoldDesk, HoldRequest
 from exchange_gateway.nodes import NodeLease
 from exchange_gateway.order_form import digest
@@ -83,15 +83,12 @@ class AmendDesk:
     ) -> Amended:
         """Promise a new price, a new total quantity, or both; raises ProblemError when it is refused for certain, or
         when that is not known."""
-        fields = Fields(body, AMEND_FIELDS)
-        if not any(fields.has(name) for name in AMEND_FIELDS):
-            raise ProblemError(Code.MISSING_FIELD, "give price, quantity or both", field="price")
         with stages.measure("book"):
             found = await self._orders.find(principal.user_id, order_id)
         order = found.order if isinstance(found, OnItsWay) else found
         instrument = self._catalogue.require(order.symbol)
         with stages.measure("validate"):
-            price, quantity, hold = await self._judge(found, fields, instrument)
+            price, quantity, hold = await self._judge(found, body, instrument)
         command = AmendOrder(
             command_id=self._node.next_id(),
             user_id=principal.user_id,
@@ -99,8 +96,8 @@ class AmendDesk:
             entered_at_ms=self._clock.now_ms(),
             trace_id=trace_id,
             order_id=order_id,
-            price=price if fields.has("price") else None,
-            quantity=quantity if fields.has("quantity") else None,
+            price=price if "price" in body else None,
+            quantity=quantity if "quantity" in body else None,
             hold=hold,
             hold_asset=hold_asset(order.side, instrument),
         )
@@ -123,7 +120,9 @@ class AmendDesk:
         log.info("amend_accepted", order_id=str(order_id), amend_id=str(command.command_id), symbol=order.symbol)
         return Amended(amend_id=command.command_id, found=found, price=price, quantity=quantity)
 
-    async def _judge(self, found: OrderView | OnItsWay, fields: Fields, instrument: Instrument) -> tuple[int, int, int]:
+    async def _judge(
+        self, found: OrderView | OnItsWay, body: Mapping[str, Any], instrument: Instrument
+    ) -> tuple[int, int, int]:
         """The price (ticks) and the quantity (lots) wanted, and the units to hold in addition; raises ProblemError."""
         order, filled = (found.order, 0) if isinstance(found, OnItsWay) else (found, found.filled_quantity)
         if isinstance(found, OrderView) and found.status.is_final:
@@ -133,14 +132,14 @@ class AmendDesk:
         require_trading(instrument)
         reference_price = await self._prices.reference_price(instrument, order.side)
         price, quantity = order.price, order.quantity
-        if fields.has("price"):
+        if "price" in body:
             if order.order_type in MARKET_TYPES:
                 raise invalid("price", f"a {order.order_type} order has no price")
-            price = whole_price("price", fields.decimal("price"), instrument)
+            price = whole_price("price", decimal(body, "price"), instrument)
             if price != order.price:
                 _require_in_reach(price, order, reference_price, instrument)
-        if fields.has("quantity"):
-            quantity = whole_quantity(fields.decimal("quantity"), instrument)
+        if "quantity" in body:
+            quantity = whole_quantity(decimal(body, "quantity"), instrument)
             if quantity <= filled:
                 raise ProblemError(
                     Code.QUANTITY_NOT_ABOVE_FILLED, "quantity must be above what is filled", field="quantity"

@@ -49,6 +49,7 @@ from exchange_gateway.api_keys import ApiKeyDesk
 from exchange_gateway.catalogue import InstrumentCatalogue
 from exchange_gateway.commands_out import CommandDesk
 from exchange_gateway.config import Config
+from exchange_gateway.forms import prepare_forms
 from exchange_gateway.holds import HoldDesk
 from exchange_gateway.identity import IdentityProvider
 from exchange_gateway.limits import rate_limits
@@ -243,6 +244,7 @@ def application(config: Config, ports: Ports, stations: Stations, readiness: Rea
     for section in sections:
         app.router.add_routes(section.routes())
     add_health_routes(app, readiness)
+    prepare_forms(app.router)
     return app
 
 

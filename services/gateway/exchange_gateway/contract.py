@@ -22,3 +22,13 @@ def document() -> Mapping[str, Any]:
     content: dict[str, Any] = yaml.load(text, Loader=yaml.CSafeLoader)
     del content[_PIECES]
     return content
+
+
+def resolved(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The node itself, or what it refers to, together with what it adds to that."""
+    while "$ref" in node:
+        target: Any = document()
+        for part in node["$ref"].removeprefix("#/").split("/"):
+            target = target[part]
+        node = {**target, **{name: value for name, value in node.items() if name != "$ref"}}
+    return node

@@ -10,6 +10,7 @@ from exchange_gateway.problems import Code, ProblemError
 
 MAX_DEPTH: Final = 16
 _LONGEST_INTEGER: Final = 40
+_LONGEST_NUMBER: Final = 1_000
 _NOT_A_NUMBER: Final = Decimal("NaN")
 
 
@@ -17,7 +18,8 @@ def parse_object(body: bytes) -> dict[str, Any]:
     """The JSON object in a request's body: integers as int, all other numbers as Decimal.
 
     Refuses (ProblemError `malformed_json`) what is not an object in UTF-8, repeats a key, nests deeper than MAX_DEPTH,
-    holds NaN or Infinity, or text with unpaired surrogates. A number of absurd size is left to the field that reads it.
+    holds NaN or Infinity, or text with unpaired surrogates. A number of absurd size becomes a NaN, which is no value of
+    any field.
     """
     try:
         text = body.decode()
@@ -60,7 +62,7 @@ def _integer(text: str) -> int | Decimal:
 
 def _decimal(text: str) -> Decimal:
     try:
-        return Decimal(text)
+        return Decimal(text) if len(text) <= _LONGEST_NUMBER else _NOT_A_NUMBER
     except InvalidOperation:
         return _NOT_A_NUMBER
 

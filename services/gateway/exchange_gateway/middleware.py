@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from aiohttp import hdrs, web
@@ -16,6 +16,7 @@ from exchange_adapters.metrics import ENQUEUE_LATENCY_MS, HOLD_LATENCY_MS, REQUE
 from exchange_adapters.tokens import AuthenticationError, SessionRevokedError, TokenExpiredError, TokenInvalidError
 from exchange_adapters.tracing import carrier_of, parent_of, trace_id_of
 from exchange_core.errors import Fatal, PortError, Throttled
+from exchange_gateway.forms import operation_form
 from exchange_gateway.problems import PROBLEMS, Code, ProblemError, problem_response
 from exchange_gateway.rate_gate import Admission, RateGate
 from exchange_gateway.sessions import Authenticator
@@ -26,6 +27,7 @@ CARRIER: Final = web.RequestKey("carrier", str)
 """What the request's commands carry as `trace_id`, so that what becomes of them joins its trace."""
 ADMISSION: Final = web.RequestKey("admission", Admission)
 STAGES: Final = web.RequestKey("stages", Stages)
+QUERY: Final = web.RequestKey("query", Mapping[str, Any])
 _TRACER: Final = trace.get_tracer("gateway")
 _API: Final = "/api/"
 """Probes are neither traced nor counted."""
@@ -80,6 +82,7 @@ class Surroundings:
                 await admission.enter(self._authenticator.recognised(request.headers.get(hdrs.AUTHORIZATION)))
             if self._in_flight > self._in_flight_max:
                 raise ProblemError(Code.OVERLOADED, "too many requests are being served")
+            request[QUERY] = read_query(request)
             response = await handler(request)
         except Exception as error:  # each becomes a document; nothing of it but the code gets out
             response = problem_response(problem_of(error, request), trace_id)
@@ -104,6 +107,12 @@ def _record(stages: Stages, status: int) -> None:
             recorder.timing(metric, took_ms)
     if status >= 500:
         recorder.count(REQUESTS_FAILED)
+
+
+def read_query(request: web.Request) -> Mapping[str, Any]:
+    """The query's parameters as the contract describes them; raises ProblemError. Empty where nothing is routed."""
+    resource = request.match_info.route.resource
+    return {} if resource is None else operation_form(request.method, resource.canonical).query.read(request.query)
 
 
 def problem_of(error: Exception, request: web.Request) -> ProblemError:

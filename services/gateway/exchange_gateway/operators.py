@@ -23,7 +23,7 @@ from exchange_core.ports import Clock, Intent, WalletHolds
 from exchange_core.wire import to_plain
 from exchange_gateway.catalogue import InstrumentCatalogue
 from exchange_gateway.commands_out import CommandDesk, OutgoingCommand
-from exchange_gateway.fields import CLIENT_ID_PATTERN, USER_ID_PATTERN, Fields, invalid
+from exchange_gateway.fields import decimal, invalid
 from exchange_gateway.holds import HoldDesk, HoldRequest, Repeated
 from exchange_gateway.nodes import NodeLease
 from exchange_gateway.order_form import digest
@@ -32,7 +32,6 @@ from exchange_gateway.problems import Code, ProblemError
 
 LISTINGS_OWNER: Final = "$LISTINGS"
 """Owns the intents of listings, by symbol; no user can have this id."""
-_INSTRUMENT_FIELDS: Final = tuple(field.name for field in dataclasses.fields(Instrument))
 _OPTIONAL_INTEGERS: Final = {
     "max_open_orders": 200,
     "breaker_bps": 0,
@@ -122,7 +121,7 @@ class OperatorDesk:
     async def set_status(self, operator: Principal, symbol: str, body: Mapping[str, Any], trace_id: str) -> int:
         """Open, restrict or halt a symbol; raises ProblemError `queue_unavailable` when it may not have been sent."""
         instrument = self._catalogue.require(symbol, status=404)
-        status = Fields(body, ("status",)).choice("status", SymbolStatus)
+        status = SymbolStatus(body["status"])
         command = SetSymbolStatus(
             command_id=self._node.next_id(),
             user_id=operator.user_id,
@@ -181,20 +180,17 @@ class OperatorDesk:
     def _read_transfer(
         self, kind: type[Transfer], operator: Principal, body: Mapping[str, Any], trace_id: str
     ) -> Transfer:
-        fields = Fields(body, ("user_id", "asset", "amount", "transfer_id"))
-        account_id = fields.text("user_id", pattern=USER_ID_PATTERN)
-        asset = fields.text("asset", longest=10)
-        transfer_id = fields.text("transfer_id", pattern=CLIENT_ID_PATTERN, longest=64)
+        asset = body["asset"]
         return kind(
             command_id=self._node.next_id(),
             user_id=operator.user_id,
             symbol=CASH_DESK,
             entered_at_ms=self._clock.now_ms(),
             trace_id=trace_id,
-            account_id=account_id,
+            account_id=body["user_id"],
             asset=asset,
-            amount=self._amount(fields.decimal("amount"), asset),
-            transfer_id=transfer_id,
+            amount=self._amount(decimal(body, "amount"), asset),
+            transfer_id=body["transfer_id"],
         )
 
     def _amount(self, number: Decimal, asset: str) -> int:
@@ -211,10 +207,9 @@ class OperatorDesk:
 
     def _read_instrument(self, body: Mapping[str, Any]) -> Instrument:
         """The instrument in a body: quantities, the notional and the reference price in human units."""
-        fields = Fields(body, _INSTRUMENT_FIELDS)
-        symbol, base, quote = (fields.text(name, longest=20) for name in ("symbol", "base", "quote"))
-        base_decimals, quote_decimals = (fields.integer(f"{side}_decimals") for side in ("base", "quote"))
-        tick_size, lot_size = (fields.decimal(name) for name in ("tick_size", "lot_size"))
+        symbol, base, quote = body["symbol"], body["base"], body["quote"]
+        base_decimals, quote_decimals = int(body["base_decimals"]), int(body["quote_decimals"])
+        tick_size, lot_size = decimal(body, "tick_size"), decimal(body, "lot_size")
         for name, step in (("tick_size", tick_size), ("lot_size", lot_size)):
             if step <= 0:
                 raise ProblemError(Code.INVALID_INSTRUMENT, f"{name} must be positive", field=name)
@@ -223,7 +218,7 @@ class OperatorDesk:
         for asset, decimals in ((base, base_decimals), (quote, quote_decimals)):
             if self._catalogue.decimals_of(asset) not in (None, decimals):
                 raise ProblemError(Code.INVALID_INSTRUMENT, f"{asset} has other decimals in another instrument")
-        partition = fields.integer("partition", partition_of(symbol, self._partitions))
+        partition = int(body.get("partition", partition_of(symbol, self._partitions)))
         if not 0 <= partition < self._partitions:
             raise invalid("partition", f"partition must be 0 to {self._partitions - 1}")
         try:
@@ -235,16 +230,16 @@ class OperatorDesk:
                 quote_decimals=quote_decimals,
                 tick_size=tick_size,
                 lot_size=lot_size,
-                min_quantity=to_steps(fields.decimal("min_quantity"), lot_size),
-                max_quantity=to_steps(fields.decimal("max_quantity"), lot_size),
-                min_notional=to_units(fields.decimal("min_notional"), quote_decimals),
-                maker_fee_bps=fields.integer("maker_fee_bps"),
-                taker_fee_bps=fields.integer("taker_fee_bps"),
-                band_bps=fields.integer("band_bps"),
-                reference_price=to_steps(fields.decimal("reference_price"), tick_size),
+                min_quantity=to_steps(decimal(body, "min_quantity"), lot_size),
+                max_quantity=to_steps(decimal(body, "max_quantity"), lot_size),
+                min_notional=to_units(decimal(body, "min_notional"), quote_decimals),
+                maker_fee_bps=int(body["maker_fee_bps"]),
+                taker_fee_bps=int(body["taker_fee_bps"]),
+                band_bps=int(body["band_bps"]),
+                reference_price=to_steps(decimal(body, "reference_price"), tick_size),
                 partition=partition,
-                status=fields.choice("status", SymbolStatus, default=SymbolStatus.TRADING),
-                **{name: fields.integer(name, default) for name, default in _OPTIONAL_INTEGERS.items()},
+                status=SymbolStatus(body.get("status", SymbolStatus.TRADING)),
+                **{name: int(body.get(name, default)) for name, default in _OPTIONAL_INTEGERS.items()},
             )
         except (InvalidInstrumentError, InexactAmountError) as error:
             raise ProblemError(Code.INVALID_INSTRUMENT, str(error)) from error

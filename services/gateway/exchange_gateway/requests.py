@@ -11,7 +11,8 @@ from exchange_core.ids import parse_id
 from exchange_core.ports import KeyScope
 from exchange_gateway.exact_json import dumps, parse_object
 from exchange_gateway.fields import invalid, time_ms, writable_time_ms
-from exchange_gateway.middleware import ADMISSION, CARRIER, STAGES, TRACE_ID
+from exchange_gateway.forms import operation_form
+from exchange_gateway.middleware import ADMISSION, CARRIER, QUERY, STAGES, TRACE_ID
 from exchange_gateway.problems import Code, ProblemError
 from exchange_gateway.rate_gate import Admission
 from exchange_gateway.sessions import Authenticator
@@ -19,8 +20,6 @@ from exchange_gateway.signatures import SIGNATURE
 from exchange_gateway.stages import Stages
 
 BODY_BYTES_MAX: Final = 64 * 1024
-PAGE_DEFAULT: Final = 100
-PAGE_MAX: Final = 500
 WAIT_MAX_S: Final = 10.0
 _WAIT: Final = re.compile(r"(?:^|[,;\s])wait=(\d{1,4}(?:\.\d{1,3})?)\b")
 _WHOLE: Final = re.compile(r"\d{1,19}")
@@ -47,8 +46,18 @@ def carrier_of(request: web.Request) -> str:
 
 
 async def read_body(request: web.Request) -> dict[str, Any]:
-    """The JSON object in the body; raises ProblemError, or aiohttp's own when it is too large."""
-    return parse_object(await request.read())
+    """The JSON object in the body, as the contract describes it; raises ProblemError, or aiohttp's own when it is too
+    large."""
+    body = parse_object(await request.read())
+    resource = request.match_info.route.resource
+    assert resource is not None, "a handler has a route"
+    operation_form(request.method, resource.canonical).check_body(body)
+    return body
+
+
+def query_of(request: web.Request) -> Mapping[str, Any]:
+    """The query's parameters as the contract describes them, with its defaults."""
+    return request[QUERY]
 
 
 async def authenticate(authenticator: Authenticator, request: web.Request) -> Principal:
@@ -96,24 +105,18 @@ def wait_s_of(request: web.Request) -> float:
     return min(WAIT_MAX_S, float(match[1])) if match else 0.0
 
 
-def limit_of(request: web.Request, default: int = PAGE_DEFAULT, largest: int = PAGE_MAX) -> int:
-    """The query's `limit`, from 1 to `largest`."""
-    text = request.query.get("limit")
-    if text is None:
-        return default
-    limit = whole_number("limit", text)
-    if not 1 <= limit <= largest:
-        raise invalid("limit", f"limit must be 1 to {largest}")
-    return limit
+def limit_of(request: web.Request) -> int:
+    """The query's `limit`, or its default."""
+    return int(query_of(request)["limit"])
 
 
 def cursor_of(request: web.Request, parts: int) -> tuple[str, ...] | None:
     """The `cursor` of an earlier answer's `next_cursor`, in as many parts as it was made of."""
-    text = request.query.get("cursor")
+    text = query_of(request).get("cursor")
     if text is None:
         return None
     found = tuple(text.split("~"))
-    if len(found) != parts or len(text) > 80:
+    if len(found) != parts:
         raise invalid("cursor", "cursor must be a next_cursor of an earlier answer")
     return found
 
@@ -127,7 +130,7 @@ def order_id_of(text: str) -> int:
 
 
 def whole_number(name: str, text: str) -> int:
-    """A number of a query."""
+    """A number of up to 63 bits in a text of a query, as a part of a cursor."""
     if _WHOLE.fullmatch(text) is None or int(text) >= 1 << 63:
         raise invalid(name, f"{name} must be a whole number")
     return int(text)
@@ -135,7 +138,7 @@ def whole_number(name: str, text: str) -> int:
 
 def time_ms_of(request: web.Request, name: str) -> int | None:
     """A time of a query: milliseconds of the epoch, or ISO 8601 with its offset from UTC; None without it."""
-    text = request.query.get(name)
+    text = query_of(request).get(name)
     if text is None:
         return None
     if _WHOLE.fullmatch(text):

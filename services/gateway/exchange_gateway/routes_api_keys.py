@@ -7,7 +7,6 @@ from aiohttp import web
 from exchange_core.market_data import timestamp_text
 from exchange_core.ports import ApiKey, KeyScope
 from exchange_gateway.api_keys import ApiKeyDesk
-from exchange_gateway.fields import Fields, invalid
 from exchange_gateway.requests import authenticate_session, json_answer, read_body
 from exchange_gateway.sessions import Authenticator
 
@@ -30,9 +29,9 @@ class ApiKeyRoutes:
     async def create(self, request: web.Request) -> web.Response:
         """201 with the secret, which is not shown again."""
         principal = await authenticate_session(self._authenticator, request)
-        fields = Fields(await read_body(request), ("name", "scopes"))
-        name = fields.optional_text("name", longest=64) or ""
-        key, secret = await self._desk.create(principal.user_id, name, _scopes(fields))
+        body = await read_body(request)
+        scopes = frozenset(KeyScope(scope) for scope in body["scopes"])
+        key, secret = await self._desk.create(principal.user_id, body.get("name", ""), scopes)
         return json_answer({**_key_json(key), "secret": secret}, status=201)
 
     async def keys(self, request: web.Request) -> web.Response:
@@ -45,14 +44,6 @@ class ApiKeyRoutes:
         principal = await authenticate_session(self._authenticator, request)
         await self._desk.revoke(principal.user_id, request.match_info["key_id"])
         return web.Response(status=204)
-
-
-def _scopes(fields: Fields) -> frozenset[KeyScope]:
-    value = fields.value("scopes")
-    known = {scope.value for scope in KeyScope}
-    if not isinstance(value, list) or not value or not all(isinstance(one, str) and one in known for one in value):
-        raise invalid("scopes", f"scopes must be a list of one or more of {', '.join(KeyScope)}")
-    return frozenset(KeyScope(scope) for scope in value)
 
 
 def _key_json(key: ApiKey) -> dict[str, Any]:

@@ -14,12 +14,13 @@ from aiohttp import web
 from exchange_adapters.tokens import Principal
 from exchange_core.ports import OrderView
 from exchange_gateway.amends import AMEND_FIELDS, AmendDesk
-from exchange_gateway.fields import CLIENT_ID_PATTERN, Fields, invalid
+from exchange_gateway.fields import invalid
+from exchange_gateway.forms import body_form
 from exchange_gateway.limits import RouteClass
 from exchange_gateway.middleware import problem_of
 from exchange_gateway.order_form import read_order
 from exchange_gateway.orders import OrderDesk
-from exchange_gateway.problems import Code, ProblemError, problem_document
+from exchange_gateway.problems import problem_document
 from exchange_gateway.requests import (
     admission_of,
     authenticate,
@@ -35,7 +36,6 @@ from exchange_gateway.requests import (
 from exchange_gateway.sessions import Authenticator
 from exchange_gateway.views import ids_json, placed_json
 
-ITEMS_MAX: Final = 100
 KINDS: Final = ("cancel", "amend", "place")
 """In the order in which they are carried out."""
 
@@ -55,9 +55,7 @@ class BatchRoutes:
     async def batch(self, request: web.Request) -> web.Response:
         """200 with one result an item, in the order of the items."""
         principal = await authenticate(self._authenticator, request)
-        items = Fields(await read_body(request), ("items",)).value("items")
-        if not isinstance(items, list) or not 0 < len(items) <= ITEMS_MAX:
-            raise invalid("items", f"items must be a list of 1 to {ITEMS_MAX}")
+        items = (await read_body(request))["items"]
         cancels = sum(_kind(item) == "cancel" for item in items)
         with stages_of(request).measure("ratelimit"):
             await admission_of(request).charge({RouteClass.ORDERS: len(items) - cancels, RouteClass.CANCELS: cancels})
@@ -91,9 +89,12 @@ class BatchRoutes:
     ) -> dict[str, Any]:
         stages, carrier = stages_of(request), carrier_of(request)
         if kind == "place":
+            body_form("NewOrder").check(body)
             order = read_order(body, client_order_id_of(request, index))
             return placed_json(await self._desk.place(principal, order, stages, carrier))
         changes: dict[str, Any] = {name: body.pop(name) for name in AMEND_FIELDS if kind == "amend" and name in body}
+        if kind == "amend":
+            body_form("Amendment").check(changes)
         order_id = await self._order_id(principal, body)
         if kind == "cancel":
             found = await self._desk.cancel(principal, order_id, stages, carrier)
@@ -104,15 +105,10 @@ class BatchRoutes:
         return {"amend_id": str(amended.amend_id), **ids_json(amended.found), "status": "amend_requested"}
 
     async def _order_id(self, principal: Principal, body: Mapping[str, Any]) -> int:
-        fields = Fields(body, ("order_id", "client_order_id"))
-        if fields.has("order_id"):
-            if fields.has("client_order_id"):
-                raise invalid("client_order_id", "give order_id or client_order_id, not both")
-            return order_id_of(fields.text("order_id"))
-        if not fields.has("client_order_id"):
-            raise ProblemError(Code.MISSING_FIELD, "give order_id or client_order_id", field="order_id")
-        client_order_id = fields.text("client_order_id", pattern=CLIENT_ID_PATTERN, longest=64)
-        found = await self._desk.find_by_client_id(principal.user_id, client_order_id)
+        body_form("OrderReference").check(body)
+        if "order_id" in body:
+            return order_id_of(body["order_id"])
+        found = await self._desk.find_by_client_id(principal.user_id, body["client_order_id"])
         return int(ids_json(found)["order_id"])
 
     async def _wait(

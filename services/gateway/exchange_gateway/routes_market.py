@@ -9,12 +9,19 @@ from exchange_core.instruments import Instrument
 from exchange_core.market_data import BOOK_CACHE_LEVELS, timestamp_text
 from exchange_core.ports import Clock, DatabaseReader, MarketCache
 from exchange_core.topology import order_book_key
-from exchange_gateway.candles import CANDLES_DEFAULT, CANDLES_MAX, candle_page
+from exchange_gateway.candles import candle_page
 from exchange_gateway.catalogue import InstrumentCatalogue
 from exchange_gateway.exact_json import parse_cached
-from exchange_gateway.fields import invalid
 from exchange_gateway.problems import Code, ProblemError
-from exchange_gateway.requests import cursor_of, json_answer, limit_of, stages_of, time_ms_of, whole_number
+from exchange_gateway.requests import (
+    cursor_of,
+    json_answer,
+    limit_of,
+    query_of,
+    stages_of,
+    time_ms_of,
+    whole_number,
+)
 from exchange_gateway.tickers import TickerBoard
 from exchange_gateway.views import candle_json, instrument_json, ticker_json, trade_json
 
@@ -66,7 +73,7 @@ class MarketRoutes:
     async def order_book(self, request: web.Request) -> web.Response:
         """The top of the book as the matcher last published it; empty with `seq` 0 before it has published one."""
         instrument = self._instrument(request)
-        limit = limit_of(request, default=_DEPTH_DEFAULT, largest=BOOK_CACHE_LEVELS)
+        limit = limit_of(request)
         with stages_of(request).measure("book"):
             data = await self._cache.get(order_book_key(instrument.symbol))
         if data is None:
@@ -97,8 +104,9 @@ class MarketRoutes:
     async def candles(self, request: web.Request) -> web.Response:
         """The candles of a symbol, oldest first and without a gap."""
         instrument = self._instrument(request)
-        interval = _interval(request)
-        limit = limit_of(request, default=CANDLES_DEFAULT, largest=CANDLES_MAX)
+        query = query_of(request)
+        interval = CandleInterval(query["interval"])
+        limit = limit_of(request)
         end_ms = self._clock.now_ms() + 1
         to_ms = time_ms_of(request, "to")
         page = await candle_page(
@@ -132,20 +140,8 @@ class MarketRoutes:
         return json_answer({"tickers": [ticker_json(now, instrument) for instrument, now in found]})
 
     def _instrument(self, request: web.Request) -> Instrument:
-        symbol = request.match_info.get("symbol", request.query.get("symbol"))
-        if not symbol:
-            raise ProblemError(Code.MISSING_FIELD, "give symbol", field="symbol")
-        if len(symbol) > 32:
-            raise invalid("symbol", "symbol is too long")
+        symbol = request.match_info.get("symbol") or query_of(request)["symbol"]
         return self._catalogue.require(symbol, status=404)
-
-
-def _interval(request: web.Request) -> CandleInterval:
-    text = request.query.get("interval", CandleInterval.MINUTE)
-    try:
-        return CandleInterval(text)
-    except ValueError as error:
-        raise invalid("interval", f"interval must be one of {', '.join(CandleInterval)}") from error
 
 
 def _cached_object(data: bytes) -> dict[str, Any]:

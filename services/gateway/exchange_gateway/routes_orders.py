@@ -9,7 +9,7 @@ from exchange_adapters.tokens import Principal
 from exchange_core.ports import DatabaseReader, OrderView, WalletHolds
 from exchange_gateway.amends import AmendDesk
 from exchange_gateway.catalogue import InstrumentCatalogue
-from exchange_gateway.fields import CLIENT_ID_PATTERN, invalid
+from exchange_gateway.fields import CLIENT_ID_PATTERN
 from exchange_gateway.order_form import read_order
 from exchange_gateway.orders import OnItsWay, OrderDesk
 from exchange_gateway.problems import Code, ProblemError
@@ -21,6 +21,7 @@ from exchange_gateway.requests import (
     json_answer,
     limit_of,
     order_id_of,
+    query_of,
     read_body,
     stages_of,
     wait_s_of,
@@ -130,15 +131,13 @@ class OrderRoutes:
     async def orders(self, request: web.Request) -> web.Response:
         """The user's orders, newest first; `status=open` for those in the book only."""
         principal = await authenticate(self._authenticator, request)
-        wanted = request.query.get("status", "all")
-        if wanted not in ("open", "all"):
-            raise invalid("status", "status must be open or all")
+        query = query_of(request)
         cursor = cursor_of(request, 1)
         limit = limit_of(request)
         views = await self._reader.orders(
             principal.user_id,
             symbol=self._symbol(request),
-            open_only=wanted == "open",
+            open_only=query["status"] == "open",
             before_order_id=None if cursor is None else whole_number("cursor", cursor[0]),
             limit=limit,
         )
@@ -155,7 +154,7 @@ class OrderRoutes:
         principal = await authenticate(self._authenticator, request)
         cursor = cursor_of(request, 3)
         limit = limit_of(request)
-        order_id = request.query.get("order_id")
+        order_id = query_of(request).get("order_id")
         fills = await self._reader.fills(
             principal.user_id,
             symbol=self._symbol(request),
@@ -193,9 +192,7 @@ class OrderRoutes:
             order_id = _path_order_id(request)
             if order_id is not None:
                 return await self._desk.find(principal.user_id, order_id)
-            client_order_id = request.match_info.get("client_order_id", request.query.get("client_order_id"))
-            if client_order_id is None:
-                raise ProblemError(Code.MISSING_FIELD, "give client_order_id", field="client_order_id")
+            client_order_id = request.match_info.get("client_order_id") or query_of(request)["client_order_id"]
             if CLIENT_ID_PATTERN.fullmatch(client_order_id) is None:
                 raise ProblemError(Code.ORDER_NOT_FOUND, "you have no such order")
             return await self._desk.find_by_client_id(principal.user_id, client_order_id)
@@ -215,7 +212,7 @@ class OrderRoutes:
             await self._catalogue.refresh()
 
     def _symbol(self, request: web.Request) -> str | None:
-        symbol = request.query.get("symbol")
+        symbol = query_of(request).get("symbol")
         return None if symbol is None else self._catalogue.require(symbol, status=404).symbol
 
 

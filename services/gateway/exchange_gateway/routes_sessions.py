@@ -7,7 +7,6 @@ from aiohttp import web
 
 from exchange_adapters.sessions import SessionChecks
 from exchange_adapters.tokens import Principal, TokenVerifier
-from exchange_gateway.fields import Fields
 from exchange_gateway.identity import IdentityProvider, IssuedTokens
 from exchange_gateway.requests import authenticate_session, json_answer, read_body, stages_of
 from exchange_gateway.sessions import Authenticator, SessionDesk
@@ -46,23 +45,19 @@ class SessionRoutes:
 
     async def sign_up(self, request: web.Request) -> web.Response:
         """201 with the new user's id."""
-        fields = Fields(await read_body(request), ("username", "password", "email"))
-        username = fields.text("username", longest=128)
-        password = fields.text("password", longest=256)
-        email = fields.optional_text("email", longest=256)
+        body = await read_body(request)
+        username = body["username"]
         with stages_of(request).measure("auth"):
-            user_id, is_confirmed = await self._identity.sign_up(username, password, email)
+            user_id, is_confirmed = await self._identity.sign_up(username, body["password"], body.get("email"))
         log.info("user_signed_up", user_id=user_id)
         answer = {"user_id": user_id, "username": username, "status": "confirmed" if is_confirmed else "unconfirmed"}
         return json_answer(answer, status=201)
 
     async def log_in(self, request: web.Request) -> web.Response:
         """201 with tokens; the session stands until it is ended or runs out."""
-        fields = Fields(await read_body(request), ("username", "password"))
-        username = fields.text("username", longest=128)
-        password = fields.text("password", longest=256)
+        body = await read_body(request)
         with stages_of(request).measure("auth"):
-            tokens = await self._identity.log_in(username, password)
+            tokens = await self._identity.log_in(body["username"], body["password"])
             principal = await self._verifier.verify(tokens.access_token)
             await self._sessions.open(principal, self._session_lifetime_ms)
         log.info("session_opened", user_id=principal.user_id)
@@ -70,10 +65,9 @@ class SessionRoutes:
 
     async def refresh(self, request: web.Request) -> web.Response:
         """200 with a new access token of the same session; a session that has ended stays so."""
-        fields = Fields(await read_body(request), ("refresh_token",))
-        refresh_token = fields.text("refresh_token", longest=8192)
+        body = await read_body(request)
         with stages_of(request).measure("auth"):
-            tokens = await self._identity.refresh(refresh_token)
+            tokens = await self._identity.refresh(body["refresh_token"])
             principal = await self._verifier.verify(tokens.access_token)
             self._checks.forget(principal.session_id)
             await self._checks.check(principal)

@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from exchange_gateway.contract import document
+from exchange_gateway.contract import document, resolved
 
 METHODS = ("get", "put", "post", "delete", "patch")
 
@@ -21,16 +21,6 @@ def operations() -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         for method in METHODS:
             if method in item:
                 yield method.upper(), path, item[method]
-
-
-def resolved(node: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The node itself, or what it refers to with what it adds to that."""
-    while "$ref" in node:
-        target: Any = document()
-        for part in node["$ref"].removeprefix("#/").split("/"):
-            target = target[part]
-        node = {**target, **{name: value for name, value in node.items() if name != "$ref"}}
-    return node
 
 
 def assert_is_in_the_contract(method: str, path: str, status: int, headers: Mapping[str, str], body: Any) -> None:

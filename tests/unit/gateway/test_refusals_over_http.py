@@ -76,7 +76,7 @@ async def test_a_body_that_is_no_acceptable_json(market: Gateway, body: bytes, c
         ({"type": "stop", "price": None, "trigger_price": 51000, "time_in_force": "gtc"}, "invalid_value"),
         ({"type": "stop", "price": None, "trigger_price": 51000, "quantity": None}, "missing_field"),
         (
-            {"type": "stop", "price": None, "trigger_price": 51000, "quantity": None, "quote_quantity": 100},
+            {"type": "stop", "price": None, "trigger_price": 51000, "quote_quantity": 100},
             "invalid_value",
         ),
         ({"type": "stop_limit"}, "missing_field"),
