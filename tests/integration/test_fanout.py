@@ -32,11 +32,12 @@ def free_port() -> int:
 @asynccontextmanager
 async def running_fanout(site: Site, **settings: str) -> AsyncIterator[tuple[int, asyncio.subprocess.Process]]:
     port = free_port()
+    site_environment = site.exchange_environment | site.login_environment
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "exchange_fanout",
-        env=inherited_environment() | site.exchange_environment | {"HTTP_PORT": str(port)} | settings,
+        env=inherited_environment() | site_environment | {"HTTP_PORT": str(port)} | settings,
     )
     try:
         await eventually(lambda: is_ready(port), timeout_s=PATIENCE_S * 3)

@@ -55,7 +55,7 @@ def services(*, matchers: int) -> tuple[Service, ...]:
         Service(name="gateway", package="exchange_gateway", needs_database=True, needs_login=True),
         *(Service(name=f"matcher-{number}", package="exchange_matcher") for number in range(1, matchers + 1)),
         Service(name="persister", package="exchange_persister", needs_database=True),
-        Service(name="fanout", package="exchange_fanout"),
+        Service(name="fanout", package="exchange_fanout", needs_login=True),
     )
 
 

@@ -2,12 +2,14 @@
 
 import asyncio
 
+import aiohttp
 import structlog
 
 from exchange_adapters.aws import open_clients
-from exchange_adapters.dynamodb_tables import DynamoConnections
+from exchange_adapters.dynamodb_tables import DynamoConnections, DynamoSessions
 from exchange_adapters.redis_market import RedisMarketCache, RedisMessageSource, RedisSubscriberSets
 from exchange_adapters.system import SystemClock
+from exchange_adapters.tokens import HttpKeySource
 from exchange_fanout.app import Ports, run
 from exchange_fanout.config import Config
 
@@ -23,6 +25,7 @@ async def bootstrap(config: Config, stopping: asyncio.Event) -> None:
         RedisMessageSource(redis_url) as messages,
         RedisSubscriberSets(redis_url) as subscribers,
         RedisMarketCache(redis_url) as cache,
+        aiohttp.ClientSession() as http,
     ):
         ports = Ports(
             clock=SystemClock(),
@@ -30,5 +33,7 @@ async def bootstrap(config: Config, stopping: asyncio.Event) -> None:
             subscribers=subscribers,
             connections=DynamoConnections(clients.dynamodb, config.topology),
             cache=cache,
+            sessions=DynamoSessions(clients.dynamodb, config.topology),
+            keys=HttpKeySource(http, config.cognito_jwks_url),
         )
         await run(config, ports, stopping)

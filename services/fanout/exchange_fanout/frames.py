@@ -17,6 +17,8 @@ class CloseCode(IntEnum):
     """Fanout stops: connect again, to another one or to this one in a moment."""
     TOO_SLOW = 4408
     """The client did not read as fast as the market moved. Connect again and resume by `seq`."""
+    TOO_MANY_MESSAGES = 4429
+    """The client went on sending although it was told that it sends too much."""
 
 
 def text_frame(payload: bytes) -> bytes:

@@ -2,13 +2,16 @@
 
 A client's message is a JSON object with an `action`:
 
-    {"action": "subscribe", "symbol": "BTCUSDT"}                    channels: ["trade"] unless said
-    {"action": "subscribe", "symbol": "BTCUSDT", "channel": "trade"}    or "channels": ["trade"]
-    {"action": "unsubscribe", "symbol": "BTCUSDT"}
+    {"action": "subscribe", "symbol": "BTCUSDT"}                        channels: ["trade"] unless said
+    {"action": "subscribe", "symbol": "BTCUSDT", "channel": "depth"}    or "channels": ["trade", "depth"]
+    {"action": "subscribe", "symbol": "BTCUSDT", "channel": "candle", "interval": "1m"}
+    {"action": "auth", "token": "…"}
+    {"action": "subscribe", "channels": ["orders", "balances"]}         after auth; no symbol
+    {"action": "unsubscribe", …}                                        what was subscribed, named alike
     {"action": "ping"}
 
 and any of them may carry an `id` (text or a whole number) that comes back with the answer. Answers are `subscribed`,
-`unsubscribed`, `pong`, or `error` with a stable `code`.
+`unsubscribed`, `authenticated`, `pong`, or `error` with a stable `code`.
 """
 
 import re
@@ -18,18 +21,37 @@ from typing import Any, Final
 
 import orjson
 
+from exchange_core.market_data import timestamp_text
+
 _SYMBOL: Final = re.compile(r"[A-Z0-9]{5,20}")
 _ID_LENGTH_MAX: Final = 64
 _ID_LIMIT: Final = 1 << 53
+_TOPIC_FIELDS: Final = frozenset({"action", "id", "symbol", "channel", "channels", "interval"})
 _FIELDS: Final = {
-    "subscribe": frozenset({"action", "id", "symbol", "channel", "channels"}),
-    "unsubscribe": frozenset({"action", "id", "symbol", "channel", "channels"}),
+    "subscribe": _TOPIC_FIELDS,
+    "unsubscribe": _TOPIC_FIELDS,
+    "auth": frozenset({"action", "id", "token"}),
     "ping": frozenset({"action", "id"}),
 }
-TRADE_CHANNEL: Final = "trade"
-_LATER_CHANNELS: Final = frozenset({"depth", "ticker", "candle", "orders", "balances"})
+INTERVALS: Final = ("1s", "1m", "5m", "15m", "1h", "4h", "1d")
 
 RequestId = str | int | None
+
+
+class Channel(StrEnum):
+    """What can be subscribed; the last two are a user's own."""
+
+    TRADE = "trade"
+    DEPTH = "depth"
+    TICKER = "ticker"
+    CANDLE = "candle"
+    ORDERS = "orders"
+    BALANCES = "balances"
+
+    @property
+    def is_private(self) -> bool:
+        """Whether it takes a log-in instead of a symbol."""
+        return self in (Channel.ORDERS, Channel.BALANCES)
 
 
 class ErrorCode(StrEnum):
@@ -38,15 +60,22 @@ class ErrorCode(StrEnum):
     MALFORMED_JSON = "malformed_json"
     BINARY_UNSUPPORTED = "binary_unsupported"
     MESSAGE_TOO_LARGE = "message_too_large"
+    TOO_MANY_MESSAGES = "too_many_messages"
     INVALID_MESSAGE = "invalid_message"
     UNKNOWN_FIELD = "unknown_field"
     UNKNOWN_ACTION = "unknown_action"
     INVALID_SYMBOL = "invalid_symbol"
     UNKNOWN_CHANNEL = "unknown_channel"
-    CHANNEL_UNAVAILABLE = "channel_unavailable"
+    INVALID_INTERVAL = "invalid_interval"
     TOO_MANY_SUBSCRIPTIONS = "too_many_subscriptions"
     NOT_SUBSCRIBED = "not_subscribed"
     FEED_UNAVAILABLE = "feed_unavailable"
+    AUTHENTICATION_REQUIRED = "authentication_required"
+    AUTHENTICATION_UNAVAILABLE = "authentication_unavailable"
+    TOKEN_INVALID = "token_invalid"  # noqa: S105 - a code, not a secret
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105
+    SESSION_REVOKED = "session_revoked"
+    ANOTHER_USER = "another_user"
 
 
 class RequestError(Exception):
@@ -60,10 +89,19 @@ class RequestError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subscribe:
-    """Send me the symbol's trades from now on."""
+class Topic:
+    """One thing that can be subscribed: a channel of a symbol (candles: at an interval), or a private channel."""
 
-    symbol: str
+    channel: Channel
+    symbol: str = ""
+    interval: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscribe:
+    """Send me these from now on."""
+
+    topics: tuple[Topic, ...]
     request_id: RequestId = None
 
 
@@ -71,8 +109,19 @@ class Subscribe:
 class Unsubscribe:
     """Send them no more."""
 
-    symbol: str
+    topics: tuple[Topic, ...]
     request_id: RequestId = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Auth:
+    """This is who I am."""
+
+    token: str
+    request_id: RequestId = None
+
+    def __repr__(self) -> str:
+        return "Auth(token='…')"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +131,7 @@ class Ping:
     request_id: RequestId = None
 
 
-Request = Subscribe | Unsubscribe | Ping
+Request = Subscribe | Unsubscribe | Auth | Ping
 
 
 def parse_request(text: str) -> Request:
@@ -123,43 +172,80 @@ def _read_request(message: dict[str, Any], request_id: RequestId) -> Request:
         raise RequestError(ErrorCode.UNKNOWN_FIELD, f"{action} does not take {', '.join(unknown)[:100]}")
     if action == "ping":
         return Ping(request_id=request_id)
-    symbol = _read_symbol(message)
-    _check_channels(message)
+    if action == "auth":
+        return Auth(token=_read_text(message, "token"), request_id=request_id)
+    topics = _read_topics(message)
     if action == "subscribe":
-        return Subscribe(symbol=symbol, request_id=request_id)
-    return Unsubscribe(symbol=symbol, request_id=request_id)
+        return Subscribe(topics=topics, request_id=request_id)
+    return Unsubscribe(topics=topics, request_id=request_id)
 
 
-def _read_symbol(message: dict[str, Any]) -> str:
-    symbol = message.get("symbol")
-    if not isinstance(symbol, str):
-        raise RequestError(ErrorCode.INVALID_MESSAGE, "symbol is missing or not a text")
+def _read_topics(message: dict[str, Any]) -> tuple[Topic, ...]:
+    channels = _read_channels(message)
+    if all(channel.is_private for channel in channels):
+        for name in ("symbol", "interval"):
+            if name in message:
+                raise RequestError(ErrorCode.INVALID_MESSAGE, f"{channels[0]} takes no {name}")
+        return tuple(Topic(channel=channel) for channel in channels)
+    if any(channel.is_private for channel in channels):
+        raise RequestError(ErrorCode.INVALID_MESSAGE, "name the channels of a symbol and your own in two messages")
+    symbol = _read_text(message, "symbol")
     if _SYMBOL.fullmatch(symbol) is None:
         raise RequestError(ErrorCode.INVALID_SYMBOL, "a symbol is 5 to 20 capitals or digits")
-    return symbol
+    interval = _read_interval(message, channels)
+    return tuple(
+        Topic(channel=channel, symbol=symbol, interval=interval if channel is Channel.CANDLE else "")
+        for channel in channels
+    )
 
 
-def _check_channels(message: dict[str, Any]) -> None:
+def _read_channels(message: dict[str, Any]) -> list[Channel]:
     if "channel" in message and "channels" in message:
         raise RequestError(ErrorCode.INVALID_MESSAGE, "give channel or channels, not both")
-    channels = message.get("channels", [message.get("channel", TRADE_CHANNEL)])
-    if not isinstance(channels, list) or not channels or not all(isinstance(name, str) for name in channels):
+    names = message.get("channels", [message.get("channel", Channel.TRADE)])
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise RequestError(ErrorCode.INVALID_MESSAGE, "channels must be a list of texts")
-    for name in channels:
-        if name in _LATER_CHANNELS:
-            raise RequestError(ErrorCode.CHANNEL_UNAVAILABLE, f"channel {name} is not served yet")
-        if name != TRADE_CHANNEL:
-            raise RequestError(ErrorCode.UNKNOWN_CHANNEL, f"the channel is {TRADE_CHANNEL}")
+    if not set(names) <= set(Channel):
+        raise RequestError(ErrorCode.UNKNOWN_CHANNEL, f"the channels are {', '.join(Channel)}")
+    return [Channel(name) for name in dict.fromkeys(names)]
+
+
+def _read_interval(message: dict[str, Any], channels: list[Channel]) -> str:
+    if Channel.CANDLE not in channels:
+        if "interval" in message:
+            raise RequestError(ErrorCode.INVALID_MESSAGE, "only candles have an interval")
+        return ""
+    interval = _read_text(message, "interval")
+    if interval not in INTERVALS:
+        raise RequestError(ErrorCode.INVALID_INTERVAL, f"the intervals are {', '.join(INTERVALS)}")
+    return interval
+
+
+def _read_text(message: dict[str, Any], name: str) -> str:
+    value = message.get(name)
+    if not isinstance(value, str):
+        raise RequestError(ErrorCode.INVALID_MESSAGE, f"{name} is missing or not a text")
+    return value
 
 
 def subscribed_reply(request: Subscribe) -> bytes:
-    """Trades from here on are the client's to see."""
-    return _reply("subscribed", request.request_id, symbol=request.symbol, channels=[TRADE_CHANNEL])
+    """What is subscribed comes from here on."""
+    return _reply("subscribed", request.request_id, **_topics_json(request.topics))
 
 
 def unsubscribed_reply(request: Unsubscribe) -> bytes:
-    """No trade of the symbol follows this."""
-    return _reply("unsubscribed", request.request_id, symbol=request.symbol, channels=[TRADE_CHANNEL])
+    """Nothing of it follows this."""
+    return _reply("unsubscribed", request.request_id, **_topics_json(request.topics))
+
+
+def authenticated_reply(request: Auth, user_id: str, expires_at_s: int) -> bytes:
+    """The user's own channels can be subscribed until then."""
+    return _reply("authenticated", request.request_id, user_id=user_id, expires_at=timestamp_text(expires_at_s * 1000))
+
+
+def auth_ended_notice(code: ErrorCode) -> bytes:
+    """The user's own channels have ended; the others go on."""
+    return _reply("auth_ended", None, code=code.value)
 
 
 def pong_reply(request: Ping, now_ms: int) -> bytes:
@@ -170,6 +256,17 @@ def pong_reply(request: Ping, now_ms: int) -> bytes:
 def error_reply(error: RequestError) -> bytes:
     """The connection goes on; the message changed nothing."""
     return _reply("error", error.request_id, code=error.code.value, message=error.message)
+
+
+def _topics_json(topics: tuple[Topic, ...]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    if topics[0].symbol:
+        fields["symbol"] = topics[0].symbol
+    fields["channels"] = [topic.channel.value for topic in topics]
+    interval = next((topic.interval for topic in topics if topic.interval), None)
+    if interval is not None:
+        fields["interval"] = interval
+    return fields
 
 
 def _reply(event: str, request_id: RequestId, **fields: Any) -> bytes:

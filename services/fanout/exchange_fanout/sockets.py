@@ -3,59 +3,32 @@
 import asyncio
 import contextlib
 import secrets
-from dataclasses import dataclass
 
 import structlog
 from aiohttp import WSMsgType, web
 
-from exchange_core.ports import Clock
-from exchange_core.topology import trades_channel
-from exchange_fanout.connections import Connection
+from exchange_core.addresses import client_address
+from exchange_fanout.connections import Connection, Laggards
+from exchange_fanout.desk import SubscriptionDesk
 from exchange_fanout.frames import CloseCode
-from exchange_fanout.hub import FeedUnavailableError, Hub
+from exchange_fanout.limits import HARD_LIMIT_FACTOR, AddressCount, Limits, MessageBudget
 from exchange_fanout.presence import Presence
-from exchange_fanout.protocol import (
-    ErrorCode,
-    Ping,
-    Request,
-    RequestError,
-    Subscribe,
-    Unsubscribe,
-    error_reply,
-    parse_request,
-    pong_reply,
-    subscribed_reply,
-    unsubscribed_reply,
-)
+from exchange_fanout.protocol import ErrorCode, RequestError, error_reply, parse_request
 
-HARD_LIMIT_FACTOR = 4
-"""A message up to the limit times this is answered with an error; a longer one ends the connection (1009)."""
 RETRY_AFTER_S = 5
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What one node and one connection may take; times in seconds, sizes in bytes."""
-
-    connections_max: int
-    subscriptions_max: int
-    message_bytes_max: int
-    send_buffer_bytes: int
-    heartbeat_s: float
-    subscribe_timeout_s: float
-    close_timeout_s: float
-
-
 class Sockets:
     """All connections of this node. Lifecycle: `async with`; leaving it closes them all with SERVICE_RESTART."""
 
-    def __init__(self, *, hub: Hub, presence: Presence, clock: Clock, limits: Limits) -> None:
-        self._hub = hub
+    def __init__(self, *, desk: SubscriptionDesk, presence: Presence, laggards: Laggards, limits: Limits) -> None:
+        self._desk = desk
         self._presence = presence
-        self._clock = clock
+        self._laggards = laggards
         self._limits = limits
+        self._addresses = AddressCount(limits.connections_per_address_max)
         self._open: dict[Connection, web.WebSocketResponse] = {}
         self._closers = asyncio.TaskGroup()
         self._is_stopping = False
@@ -79,6 +52,14 @@ class Sockets:
         """One connection from its handshake to its end."""
         if self._is_stopping or len(self._open) >= self._limits.connections_max:
             return _problem(503, "too_many_connections", "This node takes no more connections now.")
+        forwarded_for = request.headers.getall("X-Forwarded-For", ())
+        address = client_address(request.remote, forwarded_for, self._limits.trusted_proxies)
+        if self._addresses.is_full(address):
+            return _problem(429, "too_many_connections", "Too many connections from this address.")
+        with self._addresses.counting(address):
+            return await self._serve(request)
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse(
             heartbeat=self._limits.heartbeat_s,
             max_msg_size=self._limits.message_bytes_max * HARD_LIMIT_FACTOR,
@@ -94,8 +75,9 @@ class Sockets:
         connection = Connection(
             connection_id=secrets.token_hex(12),
             transport=transport,
-            buffer_bytes=self._limits.send_buffer_bytes,
+            patience=self._limits.patience,
             end=self._end,
+            on_behind=self._laggards.add,
         )
         self._open[connection] = socket
         self._presence.join(connection.connection_id)
@@ -106,60 +88,26 @@ class Sockets:
         return socket
 
     async def _read(self, connection: Connection, socket: web.WebSocketResponse) -> None:
+        budget = MessageBudget(self._limits.message_rate)
         async for message in socket:
             try:
+                if not budget.spend():
+                    raise RequestError(ErrorCode.TOO_MANY_MESSAGES, "slow down; this message was not heard")
                 if message.type is not WSMsgType.TEXT:
                     raise RequestError(ErrorCode.BINARY_UNSUPPORTED, "send text")
                 if len(message.data.encode()) > self._limits.message_bytes_max:
                     raise RequestError(
                         ErrorCode.MESSAGE_TOO_LARGE, f"send at most {self._limits.message_bytes_max} bytes"
                     )
-                await self._answer(connection, parse_request(message.data))
+                await self._desk.answer(connection, parse_request(message.data))
             except RequestError as error:
                 connection.reply(error_reply(error))
-
-    async def _answer(self, connection: Connection, request: Request) -> None:
-        match request:
-            case Subscribe():
-                await self._subscribe(connection, request)
-                connection.reply(subscribed_reply(request))
-            case Unsubscribe():
-                self._unsubscribe(connection, request)
-                connection.reply(unsubscribed_reply(request))
-            case Ping():
-                connection.reply(pong_reply(request, self._clock.now_ms()))
-
-    async def _subscribe(self, connection: Connection, request: Subscribe) -> None:
-        if request.symbol in connection.symbols:
-            return
-        if len(connection.symbols) >= self._limits.subscriptions_max:
-            limit = self._limits.subscriptions_max
-            raise RequestError(ErrorCode.TOO_MANY_SUBSCRIPTIONS, f"at most {limit} symbols", request.request_id)
-        try:
-            await self._hub.watch(
-                connection, trades_channel(request.symbol), timeout_s=self._limits.subscribe_timeout_s
-            )
-        except FeedUnavailableError:
-            raise RequestError(
-                ErrorCode.FEED_UNAVAILABLE, "the market feed is away; try again", request.request_id
-            ) from None
-        connection.symbols.add(request.symbol)
-        self._presence.watch(connection.connection_id, request.symbol)
-
-    def _unsubscribe(self, connection: Connection, request: Unsubscribe) -> None:
-        if request.symbol not in connection.symbols:
-            raise RequestError(ErrorCode.NOT_SUBSCRIBED, "there is no such subscription", request.request_id)
-        self._leave(connection, request.symbol)
-
-    def _leave(self, connection: Connection, symbol: str) -> None:
-        connection.symbols.discard(symbol)
-        self._hub.unwatch(connection, trades_channel(symbol))
-        self._presence.unwatch(connection.connection_id, symbol)
+            if budget.is_overdrawn:
+                connection.end(CloseCode.TOO_MANY_MESSAGES)
 
     def _forget(self, connection: Connection) -> None:
         connection.mute()
-        for symbol in tuple(connection.symbols):
-            self._leave(connection, symbol)
+        self._desk.leave(connection)
         self._open.pop(connection, None)
         self._presence.leave(connection.connection_id)
 
@@ -180,7 +128,7 @@ class Sockets:
 
 
 def _problem(status: int, code: str, detail: str) -> web.Response:
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else {"Upgrade": "websocket"}
+    headers = {"Upgrade": "websocket"} if status == 426 else {"Retry-After": str(RETRY_AFTER_S)}
     return web.json_response(
         {"type": "about:blank", "title": code.replace("_", " "), "status": status, "code": code, "detail": detail},
         status=status,

@@ -1,12 +1,11 @@
-"""How often one may ask what: the classes of routes, their limits, and whom a request counts for.
+"""How often one may ask what: the classes of routes and their limits.
 
 Every request but a health check counts in `global`; it counts for its address and, once it is known, for its user, each
 in a store of its class. What one user or address does in one class leaves the other classes alone: whoever may place no
 more orders can still cancel, and read how they stand.
 """
 
-import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -83,28 +82,3 @@ def route_class(method: str, path: str) -> RouteClass:
         is_cancel = method == "DELETE" or parts[3:] == ["cancel-all-after"]
         return RouteClass.CANCELS if is_cancel else RouteClass.ORDERS
     return RouteClass.READS
-
-
-def client_address(peer: str | None, forwarded_for: Sequence[str], trusted_proxies: int) -> str:
-    """Whom a request without a user counts for.
-
-    Of `X-Forwarded-For` only the last `trusted_proxies` entries were written by our own proxies; a client may have made
-    up what stands before them. An IPv6 client has a whole /64 of addresses, so these count as one.
-    """
-    entries = [entry.strip() for header in forwarded_for for entry in header.split(",")]
-    candidate = peer
-    if trusted_proxies and entries:
-        candidate = entries[-min(trusted_proxies, len(entries))]
-    return _subject(candidate) or _subject(peer) or "unknown"
-
-
-def _subject(text: str | None) -> str | None:
-    try:
-        address = ipaddress.ip_address(text or "")
-    except ValueError:
-        return None
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return str(ipaddress.ip_network((int(address), 64), strict=False).network_address) + "/64"
-    return str(address)

@@ -12,10 +12,11 @@ from typing import Final, Self
 from aiohttp import web
 
 from exchange_adapters.group_commit import GroupCommit, QueueFullError
+from exchange_core.addresses import client_address
 from exchange_core.ports import RateLimiter
 from exchange_core.rate_limits import Charge, RateLimit, Standing, judge
 from exchange_core.topology import rate_limit_key
-from exchange_gateway.limits import GLOBAL, RouteClass, client_address, route_class
+from exchange_gateway.limits import GLOBAL, RouteClass, route_class
 from exchange_gateway.problems import Code, ProblemError
 from exchange_gateway.redis_patience import RedisPatience
 

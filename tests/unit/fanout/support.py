@@ -10,11 +10,13 @@ from typing import Any
 import aiohttp
 from pydantic import SecretStr
 
-from exchange_adapters.sim import Faults, SimClock, SimConnections, SimRedis
+from exchange_adapters.sim import Faults, SimClock, SimConnections, SimRedis, SimSessions
+from exchange_core.ports import Session
 from exchange_core.topology import trades_channel
 from exchange_fanout.app import Ports, run
 from exchange_fanout.config import Config
 from tests.eventually import eventually
+from tests.unit.issuer import SimIssuer
 
 PATIENCE_S = 5.0
 
@@ -32,7 +34,10 @@ class Fanout:
     port: int
     redis: SimRedis
     faults: Faults
+    clock: SimClock
     connections: SimConnections
+    sessions: SimSessions
+    issuer: SimIssuer
     stopping: asyncio.Event
     session: aiohttp.ClientSession
 
@@ -46,6 +51,16 @@ class Fanout:
     async def publish(self, symbol: str, message: bytes) -> None:
         await self.redis.publish({}, [(trades_channel(symbol), message)])
 
+    async def log_in(self, user_id: str, session_id: str) -> str:
+        """A session that stands, and a token of it."""
+        now_ms = self.clock.now_ms()
+        await self.sessions.put(
+            Session(
+                session_id=session_id, user_id=user_id, created_at_ms=now_ms, expires_at_ms=now_ms + 10 * 86_400_000
+            )
+        )
+        return self.issuer.token(user_id, session_id)
+
     async def status(self, path: str) -> int:
         async with self.session.get(f"{self.url}{path}") as response:
             return response.status
@@ -57,16 +72,30 @@ async def running_fanout(**settings: Any) -> AsyncIterator[Fanout]:
     faults = Faults()
     server = SimRedis()
     client = server.connect(faults)
+    clock = SimClock()
     connections = SimConnections(faults=faults)
+    sessions = SimSessions(faults=faults)
+    issuer = SimIssuer(clock, issuer="https://issuer.example/pool", client_id="client-1")
     stopping = asyncio.Event()
-    config = Config(redis_url=SecretStr("redis://simulated"), http_port=free_port(), **settings)
-    ports = Ports(clock=SimClock(), messages=client, subscribers=client, connections=connections, cache=client)
+    config = fanout_config(**settings)
+    ports = Ports(
+        clock=clock,
+        messages=client,
+        subscribers=client,
+        connections=connections,
+        cache=client,
+        sessions=sessions,
+        keys=issuer,
+    )
     async with aiohttp.ClientSession() as session:
         fanout = Fanout(
             port=config.http_port,
             redis=server,
             faults=faults,
+            clock=clock,
             connections=connections,
+            sessions=sessions,
+            issuer=issuer,
             stopping=stopping,
             session=session,
         )
@@ -86,7 +115,23 @@ async def _is_ready(fanout: Fanout) -> bool:
         return False
 
 
-async def subscribe(socket: aiohttp.ClientWebSocketResponse, symbol: str) -> None:
-    await socket.send_json({"action": "subscribe", "symbol": symbol})
-    answer = await socket.receive_json(timeout=PATIENCE_S)
-    assert answer == {"event": "subscribed", "symbol": symbol, "channels": ["trade"]}
+def fanout_config(**settings: Any) -> Config:
+    return Config(
+        redis_url=SecretStr("redis://simulated"),
+        cognito_client_id="client-1",
+        cognito_issuer="https://issuer.example/pool",
+        cognito_jwks_url="http://nowhere/keys",
+        http_port=free_port(),
+        **settings,
+    )
+
+
+async def ask(socket: aiohttp.ClientWebSocketResponse, **request: Any) -> Any:
+    """Send a request and return what comes next."""
+    await socket.send_json(request)
+    return await socket.receive_json(timeout=PATIENCE_S)
+
+
+async def subscribe(socket: aiohttp.ClientWebSocketResponse, symbol: str, channel: str = "trade", **more: Any) -> None:
+    answer = await ask(socket, action="subscribe", symbol=symbol, channel=channel, **more)
+    assert answer == {"event": "subscribed", "symbol": symbol, "channels": [channel], **more}

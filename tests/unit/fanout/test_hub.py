@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from exchange_adapters.sim import Faults, Gate, SimRedis
-from exchange_fanout.connections import Connection
+from exchange_fanout.connections import Connection, Patience
 from exchange_fanout.frames import CloseCode, text_frame
 from exchange_fanout.hub import FeedUnavailableError, Hub
+from exchange_fanout.subscriptions import EverySubscription
 from tests.eventually import eventually
 
 
@@ -34,17 +35,40 @@ class RecordingTransport(asyncio.Transport):
 ended: list[CloseCode] = []
 
 
-def make_connection(name: str) -> tuple[Connection, RecordingTransport]:
-    transport = RecordingTransport()
-    connection = Connection(
-        connection_id=name, transport=transport, buffer_bytes=1000, end=lambda _, code: ended.append(code)
-    )
-    return connection, transport
+PATIENCE = Patience(behind_bytes=500, waiting_bytes_max=1000, behind_s_max=60)
+
+
+class Client:
+    """One connection, watching as many channels as it likes."""
+
+    def __init__(self, name: str) -> None:
+        self.transport = RecordingTransport()
+        self.connection = Connection(
+            connection_id=name,
+            transport=self.transport,
+            patience=PATIENCE,
+            end=lambda _, code: ended.append(code),
+            on_behind=lambda _: None,
+        )
+        self._watchers: dict[str, EverySubscription] = {}
+
+    async def watch(self, hub: Hub, channel: str, timeout_s: float = 1.0) -> None:
+        self._watchers[channel] = EverySubscription(self.connection, channel)
+        await hub.watch([self._watchers[channel]], timeout_s=timeout_s)
+
+    def unwatch(self, hub: Hub, channel: str) -> None:
+        hub.unwatch(self._watchers.pop(channel))
+
+
+def make_hub(server: SimRedis, faults: Faults | None = None) -> Hub:
+    client = server.connect(faults)
+    return Hub(client, client)
 
 
 @asynccontextmanager
 async def running(hub: Hub) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(hub.follow()), asyncio.create_task(hub.broadcast())]
+    stages = (hub.follow(), hub.broadcast(), hub.read_books())
+    tasks = [asyncio.create_task(stage) for stage in stages]
     try:
         yield
     finally:
@@ -55,27 +79,27 @@ async def running(hub: Hub) -> AsyncIterator[None]:
 
 async def test_many_watchers_of_a_channel_share_one_redis_subscription() -> None:
     faults, server = Faults(), SimRedis()
-    hub = Hub(server.connect(faults))
-    clients = [make_connection(str(number)) for number in range(600)]
+    hub = make_hub(server, faults)
+    clients = [Client(str(number)) for number in range(600)]
     async with running(hub):
-        await asyncio.gather(*(hub.watch(connection, "trades:BTCUSDT", timeout_s=1) for connection, _ in clients))
+        await asyncio.gather(*(client.watch(hub, "trades:BTCUSDT") for client in clients))
         await server.publish({}, [("trades:BTCUSDT", b'{"seq":1}'), ("trades:ETHUSDT", b"other")])
-        await eventually(lambda: all(transport.written for _, transport in clients))
+        await eventually(lambda: all(client.transport.written for client in clients))
     assert faults.calls["redis.subscribe"] == 1
-    assert all(transport.written == [text_frame(b'{"seq":1}')] for _, transport in clients)
+    assert all(client.transport.written == [text_frame(b'{"seq":1}')] for client in clients)
 
 
 async def test_the_last_watcher_to_leave_ends_the_redis_subscription() -> None:
     faults, server = Faults(), SimRedis()
-    hub = Hub(server.connect(faults))
-    (first, _), (second, _) = make_connection("1"), make_connection("2")
+    hub = make_hub(server, faults)
+    first, second = Client("1"), Client("2")
     async with running(hub):
-        await hub.watch(first, "trades:BTCUSDT", timeout_s=1)
-        await hub.watch(second, "trades:BTCUSDT", timeout_s=1)
-        hub.unwatch(first, "trades:BTCUSDT")
-        await hub.watch(first, "trades:ETHUSDT", timeout_s=1)
+        await first.watch(hub, "trades:BTCUSDT")
+        await second.watch(hub, "trades:BTCUSDT")
+        first.unwatch(hub, "trades:BTCUSDT")
+        await first.watch(hub, "trades:ETHUSDT")
         assert faults.calls["redis.unsubscribe"] == 0
-        hub.unwatch(second, "trades:BTCUSDT")
+        second.unwatch(hub, "trades:BTCUSDT")
         await eventually(lambda: hub.channel_count == 1)
     assert faults.calls["redis.unsubscribe"] == 1
 
@@ -84,60 +108,60 @@ async def test_who_comes_while_the_channel_is_being_left_is_subscribed_again() -
     faults, server = Faults(), SimRedis()
     gate = Gate()
     faults.script("redis.unsubscribe", [gate])
-    hub = Hub(server.connect(faults))
-    (first, _), (second, transport) = make_connection("1"), make_connection("2")
+    hub = make_hub(server, faults)
+    first, second = Client("1"), Client("2")
     async with running(hub):
-        await hub.watch(first, "trades:BTCUSDT", timeout_s=1)
-        hub.unwatch(first, "trades:BTCUSDT")
+        await first.watch(hub, "trades:BTCUSDT")
+        first.unwatch(hub, "trades:BTCUSDT")
         await gate.reached.wait()
-        arriving = asyncio.create_task(hub.watch(second, "trades:BTCUSDT", timeout_s=1))
+        arriving = asyncio.create_task(second.watch(hub, "trades:BTCUSDT"))
         await asyncio.sleep(0)
         gate.open.set()
         await arriving
         await server.publish({}, [("trades:BTCUSDT", b"{}")])
-        await eventually(lambda: transport.written)
+        await eventually(lambda: second.transport.written)
 
 
 async def test_a_subscription_that_is_not_settled_in_time_is_refused_and_can_be_made_again() -> None:
     faults, server = Faults(), SimRedis()
     gate = Gate()
     faults.script("redis.subscribe", [gate])
-    hub = Hub(server.connect(faults))
-    connection, transport = make_connection("1")
+    hub = make_hub(server, faults)
+    client = Client("1")
     async with running(hub):
         with pytest.raises(FeedUnavailableError):
-            await hub.watch(connection, "trades:BTCUSDT", timeout_s=0.02)
+            await client.watch(hub, "trades:BTCUSDT", timeout_s=0.02)
         gate.open.set()
-        await hub.watch(connection, "trades:BTCUSDT", timeout_s=5)
+        await client.watch(hub, "trades:BTCUSDT", timeout_s=5)
         await server.publish({}, [("trades:BTCUSDT", b"{}")])
-        await eventually(lambda: transport.written)
+        await eventually(lambda: client.transport.written)
 
 
 async def test_who_subscribes_while_redis_is_away_hears_it_once_it_is_back() -> None:
     faults, server = Faults(), SimRedis()
-    hub = Hub(server.connect(faults))
-    connection, transport = make_connection("1")
+    hub = make_hub(server, faults)
+    client = Client("1")
     faults.down("redis")
     async with running(hub):
-        await hub.watch(connection, "trades:BTCUSDT", timeout_s=5)
+        await client.watch(hub, "trades:BTCUSDT", timeout_s=5)
         faults.up("redis")
         await server.publish({}, [("trades:BTCUSDT", b"{}")])
-        await eventually(lambda: transport.written)
+        await eventually(lambda: client.transport.written)
 
 
 async def test_a_client_that_does_not_read_is_given_up_once_and_costs_the_others_nothing() -> None:
     server = SimRedis()
-    hub = Hub(server.connect())
-    (slow, slow_transport), (fast, fast_transport) = make_connection("slow"), make_connection("fast")
+    hub = make_hub(server)
+    slow, fast = Client("slow"), Client("fast")
     ended.clear()
     async with running(hub):
-        await hub.watch(slow, "trades:BTCUSDT", timeout_s=1)
-        await hub.watch(fast, "trades:BTCUSDT", timeout_s=1)
-        slow_transport.waiting = 999
+        await slow.watch(hub, "trades:BTCUSDT")
+        await fast.watch(hub, "trades:BTCUSDT")
+        slow.transport.waiting = 999
         await server.publish({}, [("trades:BTCUSDT", b"%d" % number) for number in range(5)])
-        await eventually(lambda: len(fast_transport.written) == 5)
+        await eventually(lambda: len(fast.transport.written) == 5)
     assert ended == [CloseCode.TOO_SLOW]
-    assert slow_transport.written == []
+    assert slow.transport.written == []
 
 
 @pytest.mark.parametrize("length", [0, 125, 126, 65_535, 65_536])

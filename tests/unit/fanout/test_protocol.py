@@ -8,10 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange_fanout.protocol import (
+    Auth,
+    Channel,
     ErrorCode,
     Ping,
     RequestError,
     Subscribe,
+    Topic,
     Unsubscribe,
     error_reply,
     parse_request,
@@ -19,17 +22,31 @@ from exchange_fanout.protocol import (
     subscribed_reply,
 )
 
+TRADES = Topic(channel=Channel.TRADE, symbol="BTCUSDT")
+DEPTH = Topic(channel=Channel.DEPTH, symbol="BTCUSDT")
+CANDLES = Topic(channel=Channel.CANDLE, symbol="BTCUSDT", interval="1m")
+OWN = (Topic(channel=Channel.ORDERS), Topic(channel=Channel.BALANCES))
+
 
 @pytest.mark.parametrize(
     ("text", "request_"),
     [
-        ('{"action":"subscribe","symbol":"BTCUSDT"}', Subscribe(symbol="BTCUSDT")),
-        ('{"action":"subscribe","symbol":"BTCUSDT","channel":"trade"}', Subscribe(symbol="BTCUSDT")),
+        ('{"action":"subscribe","symbol":"BTCUSDT"}', Subscribe(topics=(TRADES,))),
+        ('{"action":"subscribe","symbol":"BTCUSDT","channel":"trade"}', Subscribe(topics=(TRADES,))),
         (
-            '{"action":"subscribe","symbol":"BTCUSDT","channels":["trade"],"id":7}',
-            Subscribe(symbol="BTCUSDT", request_id=7),
+            '{"action":"subscribe","symbol":"BTCUSDT","channels":["trade","depth","trade"],"id":7}',
+            Subscribe(topics=(TRADES, DEPTH), request_id=7),
         ),
-        ('{"action":"unsubscribe","symbol":"BTCUSDT","id":"a"}', Unsubscribe(symbol="BTCUSDT", request_id="a")),
+        (
+            '{"action":"subscribe","symbol":"BTCUSDT","channels":["depth","candle"],"interval":"1m"}',
+            Subscribe(topics=(DEPTH, CANDLES)),
+        ),
+        ('{"action":"subscribe","channels":["orders","balances"]}', Subscribe(topics=OWN)),
+        (
+            '{"action":"unsubscribe","symbol":"BTCUSDT","id":"a"}',
+            Unsubscribe(topics=(TRADES,), request_id="a"),
+        ),
+        ('{"action":"auth","token":"x.y.z","id":1}', Auth(token="x.y.z", request_id=1)),
         ('{"action":"ping"}', Ping()),
     ],
 )
@@ -59,7 +76,13 @@ def test_what_is_documented_is_understood(text: str, request_: object) -> None:
         ('{"action":"subscribe","symbol":"BTC:USDT"}', ErrorCode.INVALID_SYMBOL),
         ('{"action":"subscribe","symbol":"BTCUSDT\\n"}', ErrorCode.INVALID_SYMBOL),
         ('{"action":"subscribe","symbol":"BTCUSDT","depth":5}', ErrorCode.UNKNOWN_FIELD),
-        ('{"action":"subscribe","symbol":"BTCUSDT","channel":"depth"}', ErrorCode.CHANNEL_UNAVAILABLE),
+        ('{"action":"subscribe","symbol":"BTCUSDT","channel":"candle"}', ErrorCode.INVALID_MESSAGE),
+        ('{"action":"subscribe","symbol":"BTCUSDT","channel":"candle","interval":"2m"}', ErrorCode.INVALID_INTERVAL),
+        ('{"action":"subscribe","symbol":"BTCUSDT","interval":"1m"}', ErrorCode.INVALID_MESSAGE),
+        ('{"action":"subscribe","symbol":"BTCUSDT","channel":"orders"}', ErrorCode.INVALID_MESSAGE),
+        ('{"action":"subscribe","channels":["orders","trade"]}', ErrorCode.INVALID_MESSAGE),
+        ('{"action":"auth"}', ErrorCode.INVALID_MESSAGE),
+        ('{"action":"auth","token":7}', ErrorCode.INVALID_MESSAGE),
         ('{"action":"subscribe","symbol":"BTCUSDT","channel":"news"}', ErrorCode.UNKNOWN_CHANNEL),
         ('{"action":"subscribe","symbol":"BTCUSDT","channels":[]}', ErrorCode.INVALID_MESSAGE),
         ('{"action":"subscribe","symbol":"BTCUSDT","channels":"trade"}', ErrorCode.INVALID_MESSAGE),
@@ -75,12 +98,16 @@ def test_anything_else_is_refused_with_a_stable_code(text: str, code: ErrorCode)
 @given(st.text(max_size=200) | st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists).map(str))
 def test_no_text_leads_to_anything_but_a_request_or_a_refusal(text: str) -> None:
     with contextlib.suppress(RequestError):
-        assert isinstance(parse_request(text), Subscribe | Unsubscribe | Ping)
+        assert isinstance(parse_request(text), Subscribe | Unsubscribe | Auth | Ping)
 
 
 def test_an_id_comes_back_with_the_answer_and_with_the_error() -> None:
-    assert orjson.loads(subscribed_reply(Subscribe(symbol="BTCUSDT", request_id="x")))["id"] == "x"
+    assert orjson.loads(subscribed_reply(Subscribe(topics=(TRADES,), request_id="x")))["id"] == "x"
     assert orjson.loads(pong_reply(Ping(request_id=3), 1000)) == {"event": "pong", "id": 3, "time_ms": 1000}
     with pytest.raises(RequestError) as refused:
         parse_request('{"action":"subscribe","id":5}')
     assert orjson.loads(error_reply(refused.value))["id"] == 5
+
+
+def test_a_token_is_not_shown_in_a_log() -> None:
+    assert "secret" not in repr(Auth(token="secret"))

@@ -7,13 +7,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cache
 from typing import Any
 
 import aiohttp
-import jwt
 import orjson
-from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import SecretStr
 
 from exchange_adapters.sim import Faults, SimClock, SimCloud
@@ -30,6 +27,7 @@ from exchange_gateway.config import Config
 from exchange_gateway.identity import IssuedTokens
 from exchange_gateway.problems import Code, ProblemError
 from tests.unit.gateway.answers import assert_is_in_the_contract
+from tests.unit.issuer import SimIssuer
 
 ISSUER = "https://issuer.example/pool"
 CLIENT_ID = "client-1"
@@ -52,28 +50,21 @@ LISTING: Mapping[str, Any] = {
 }
 
 
-@cache
-def signing_key() -> rsa.RSAPrivateKey:
-    """Made once: it takes longer than most tests."""
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
-
-
 class FakeDirectory:
-    """IdentityProvider and KeySource: users in a dict, tokens signed with a key made here."""
+    """IdentityProvider and KeySource: users in a dict, tokens signed by a simulated issuer."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self._issuer = SimIssuer(clock, issuer=ISSUER, client_id=CLIENT_ID)
         self._users: dict[str, tuple[str, str]] = {}
         self._numbers = itertools.count(1)
         self.groups: dict[str, list[str]] = {}
-        self.key = signing_key()
-        self.key_id = "key-1"
-        self.fetch_count = 0
+
+    @property
+    def fetch_count(self) -> int:
+        return self._issuer.fetch_count
 
     async def fetch(self) -> Mapping[str, Any]:
-        self.fetch_count += 1
-        public = jwt.algorithms.RSAAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
-        return {"keys": [{**public, "kid": self.key_id, "use": "sig", "alg": "RS256"}]}
+        return await self._issuer.fetch()
 
     async def sign_up(self, username: str, password: str, _: str | None) -> tuple[str, bool]:
         if username in self._users:
@@ -98,25 +89,9 @@ class FakeDirectory:
             raise ProblemError(Code.INVALID_CREDENTIALS, "log in")
         return IssuedTokens(access_token=self.token(username, session_id), refresh_token=None, expires_in_s=3600)
 
-    def token(self, username: str, session_id: str, *, key: Any = None, header: Any = None, **changes: Any) -> str:
-        now_s = self._clock.now_ms() // 1000
-        claims = {
-            "sub": f"user-{username}",
-            "iss": ISSUER,
-            "client_id": CLIENT_ID,
-            "token_use": "access",
-            "origin_jti": session_id,
-            "jti": f"token-{next(self._numbers)}",
-            "iat": now_s,
-            "exp": now_s + 3600,
-            "cognito:groups": self.groups.get(username, []),
-            **changes,
-        }
-        claims = {name: value for name, value in claims.items() if value is not None}
-        header = {"kid": self.key_id, **(header or {})}
-        return jwt.encode(
-            claims, self.key if key is None else key, algorithm=header.get("alg", "RS256"), headers=header
-        )
+    def token(self, username: str, session_id: str, **changes: Any) -> str:
+        groups = self.groups.get(username, [])
+        return self._issuer.token(f"user-{username}", session_id, **{"cognito:groups": groups, **changes})
 
 
 class Exchange:

@@ -7,8 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from exchange_adapters.sim import Gate as Stop
+from exchange_core.addresses import client_address
 from exchange_core.rate_limits import Charge, RateLimit
-from exchange_gateway.limits import DEFAULT_LIMITS, RouteClass, client_address, rate_limits, route_class
+from exchange_gateway.limits import DEFAULT_LIMITS, RouteClass, rate_limits, route_class
 from exchange_gateway.rate_gate import LocalRateLimiter
 from exchange_gateway.redis_patience import REDIS_AWAY_S, REDIS_TIMEOUT_S
 from tests.unit.gateway.support import PASSWORD, Answer, Gateway, gateway_config, running_gateway
