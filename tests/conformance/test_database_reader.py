@@ -96,6 +96,22 @@ async def test_an_order_shows_its_terms_and_its_fills(world, told):
     )
 
 
+async def test_what_a_run_changed_is_told_as_it_is_read_later(world, told):
+    story = Story(told.symbol, told.partition, told.base_id)
+    story.seq = 20
+    slots = [
+        slot(told.partition, 5, story.accepted(7, told.maker, Side.SELL, PRICE, 5)),
+        slot(told.partition, 6, story.trade(3, (7, told.maker), (3, told.taker), Side.BUY, PRICE, 2)),
+    ]
+    async with world.projections.begin(told.partition) as projection:
+        await projection.record(slots)
+        changed = {order.order_id - told.base_id: order for order in projection.orders}
+    assert changed.keys() == {3, 7}
+    assert changed[3].filled_quantity == 8 and changed[7].filled_quantity == 2
+    assert changed[7] == await world.reader.order(told.maker, told.base_id + 7)
+    assert changed[3] == await world.reader.order(told.taker, told.base_id + 3)
+
+
 async def test_orders_show_where_they_stand(world, told):
     stands = {}
     for user_id in (told.maker, told.taker):

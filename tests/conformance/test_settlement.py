@@ -10,17 +10,17 @@ from tests.conformance.wallet_story import fund, make_intent, pockets
 
 
 async def test_a_settlement_makes_the_wallet_and_notes_the_slot(world, user_id):
-    await world.settlement.settle(user_id, "BTC", 3, first=5, last=5, available=70, held=0)
-    assert list(await world.holds.balances(user_id)) == [
-        Wallet(user_id=user_id, asset="BTC", available=70, held=0, applied={3: 5})
-    ]
+    settled = await world.settlement.settle(user_id, "BTC", 3, first=5, last=5, available=70, held=0)
+    assert settled == Wallet(user_id=user_id, asset="BTC", available=70, held=0, applied={3: 5})
+    assert list(await world.holds.balances(user_id)) == [settled]
 
 
 async def test_deltas_add_up_in_both_pockets(world, user_id):
     await world.settlement.settle(user_id, "BTC", 0, first=1, last=4, available=10**18, held=0)
     await world.holds.commit({(user_id, "BTC"): 400}, [make_intent(user_id)])
-    await world.settlement.settle(user_id, "BTC", 0, first=5, last=9, available=150, held=-300)
+    settled = await world.settlement.settle(user_id, "BTC", 0, first=5, last=9, available=150, held=-300)
     (wallet,) = await world.holds.balances(user_id)
+    assert settled == wallet
     assert (wallet.available, wallet.held, dict(wallet.applied)) == (10**18 - 250, 100, {0: 9})
 
 
@@ -30,6 +30,7 @@ async def test_slots_settled_already_are_refused_and_change_nothing(world, user_
         with pytest.raises(AlreadySettledError) as refusal:
             await world.settlement.settle(user_id, "BTC", 0, first=first, last=last, available=1, held=1)
         assert refusal.value.applied == 7
+        assert [refusal.value.wallet] == list(await world.holds.balances(user_id))
     await world.settlement.settle(user_id, "BTC", 0, first=8, last=12, available=1, held=0)
     (wallet,) = await world.holds.balances(user_id)
     assert (wallet.available, wallet.held, dict(wallet.applied)) == (101, 0, {0: 12})

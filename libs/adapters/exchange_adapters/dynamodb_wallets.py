@@ -143,8 +143,9 @@ class DynamoWalletSettlement:
 
     async def settle(
         self, user_id: str, asset: str, partition: int, *, first: int, last: int, available: int, held: int
-    ) -> None:
-        """Add the deltas and set applied[partition] = last, on condition that applied[partition] < first.
+    ) -> Wallet:
+        """Add the deltas and set applied[partition] = last, on condition that applied[partition] < first; returns the
+        wallet as that leaves it.
 
         The wallet is created if it does not exist. Raises AlreadySettledError when the condition fails; Conflict
         when a hold was being taken from the wallet at that moment (try again); Ambiguous (try again: a settlement
@@ -153,7 +154,7 @@ class DynamoWalletSettlement:
         assert first <= last
         async with writing():
             try:
-                await self._client.update_item(
+                answer = await self._client.update_item(
                     TableName=self._wallets,
                     Key=to_item({"user_id": user_id, "asset": asset}),
                     UpdateExpression="SET #applied = :last ADD #available :available, #held :held",
@@ -166,13 +167,14 @@ class DynamoWalletSettlement:
                     ExpressionAttributeValues=to_item(
                         {":first": first, ":last": last, ":available": available, ":held": held}
                     ),
+                    ReturnValues="ALL_NEW",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
             except ClientError as error:
                 if error_code(error) == CONDITION_FAILED:
-                    applied = _wallet(from_item(error.response["Item"])).applied
-                    raise AlreadySettledError(applied[partition]) from error
+                    raise AlreadySettledError(_wallet(from_item(error.response["Item"])), partition) from error
                 raise
+        return _wallet(from_item(answer["Attributes"]))
 
     async def mark_seen(self, partition: int, order_ids: Sequence[int]) -> None:
         """Delete the pending items of these orders; those that do not exist are passed over."""

@@ -15,13 +15,12 @@ import asyncpg
 import orjson
 
 from exchange_adapters.postgres_candles import catch_up, read_tickers, write_candles
+from exchange_adapters.postgres_orders import change_orders, order_view
 from exchange_adapters.projection_rows import (
-    CHANGE_COLUMNS,
     FILL_COLUMNS,
     LEDGER_COLUMNS,
     ORDER_COLUMNS,
     TRADE_COLUMNS,
-    OrderChange,
     Row,
     RunRows,
     instruments_after,
@@ -31,6 +30,7 @@ from exchange_core.candles import Candle, Ticker
 from exchange_core.codec import Slot
 from exchange_core.errors import Ambiguous, Conflict, Fatal, PortError, Throttled, Unavailable
 from exchange_core.instruments import Instrument
+from exchange_core.ports import OrderView
 from exchange_core.wire import from_plain, to_plain
 
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -67,37 +67,6 @@ _UPSERT_INSTRUMENT: Final = """
     SET status = excluded.status, definition = excluded.definition, seq = excluded.seq,
         updated_at_ms = excluded.updated_at_ms
 """
-_CHANGE_TYPES: Final = (
-    "bigint",
-    "bigint",
-    "numeric",
-    "numeric",
-    "bigint",
-    "bigint",
-    "bigint",
-    "numeric",
-    "text",
-    "text",
-    "bigint",
-    "bigint",
-)
-_CHANGE_ORDERS: Final = f"""
-    UPDATE orders SET
-        filled_quantity = orders.filled_quantity + change.filled_quantity,
-        filled_quote = orders.filled_quote + change.filled_quote,
-        fee = orders.fee + change.fee,
-        price = coalesce(change.price, orders.price),
-        quantity = coalesce(change.quantity, orders.quantity) - change.decrement,
-        hold = coalesce(change.hold, orders.hold),
-        status = coalesce(change.status, orders.status),
-        reason = coalesce(change.reason, orders.reason),
-        seq = change.seq,
-        updated_at_ms = change.updated_at_ms
-    FROM unnest({", ".join(f"${number}::{name}[]" for number, name in enumerate(_CHANGE_TYPES, 1))})
-        AS change({", ".join(CHANGE_COLUMNS)})
-    WHERE orders.order_id = change.order_id
-        AND orders.status IN ('open', 'partially_filled')
-"""  # noqa: S608 - made of constants
 _CHECKPOINT: Final = """
     INSERT INTO shard_checkpoints (shard_id, sequence_number) VALUES ($1, $2)
     ON CONFLICT (shard_id) DO UPDATE SET sequence_number = excluded.sequence_number
@@ -172,6 +141,7 @@ class PostgresProjection:
         self._position = position
         self._instruments = instruments
         self._candles: Sequence[Candle] = ()
+        self._orders: Sequence[OrderView] = ()
 
     @property
     def position(self) -> int:
@@ -188,6 +158,11 @@ class PostgresProjection:
         """The candles that `record` has changed last, as they stand with it."""
         return self._candles
 
+    @property
+    def orders(self) -> Sequence[OrderView]:
+        """The orders that `record` has changed last, as they stand with it."""
+        return self._orders
+
     async def record(self, slots: Sequence[Slot]) -> None:
         """Write the rows of these slots, which follow `position`, and move the position to the last of them."""
         expected = range(self._position + 1, self._position + 1 + len(slots))
@@ -199,8 +174,9 @@ class PostgresProjection:
         rows = rows_of(slots, instruments)
         with translated():
             await self._write_instruments(rows, instruments)
-            await self._copy("orders", ORDER_COLUMNS, rows.new_orders())
-            await self._change_orders(rows.earlier_orders())
+            new_orders = rows.new_orders()
+            await self._copy("orders", ORDER_COLUMNS, new_orders)
+            changed = await change_orders(self._connection, rows.earlier_orders())
             await self._copy("trades", TRADE_COLUMNS, rows.trades)
             self._candles = await write_candles(self._connection, rows.candles.candles())
             await self._copy("fills", FILL_COLUMNS, rows.fills)
@@ -210,6 +186,7 @@ class PostgresProjection:
         if moved != "UPDATE 1":
             raise Fatal(f"the locked position of partition {self._partition} moved under us")
         self._position, self._instruments = last.n, instruments
+        self._orders = [*(order_view(dict(zip(ORDER_COLUMNS, row, strict=True))) for row in new_orders), *changed]
 
     async def checkpoint(self, shard_id: str, sequence_number: str) -> None:
         """Remember how far the shard was read; one that is behind what is stored changes nothing."""
@@ -219,14 +196,6 @@ class PostgresProjection:
     async def _copy(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         if rows:
             await self._connection.copy_records_to_table(table, records=rows, columns=columns)
-
-    async def _change_orders(self, changes: Sequence[OrderChange]) -> None:
-        if not changes:
-            return
-        columns = list(zip(*(change.row() for change in changes), strict=True))
-        changed = await self._connection.execute(_CHANGE_ORDERS, *columns)
-        if changed != f"UPDATE {len(changes)}":
-            raise Fatal(f"of {len(changes)} orders to change some are unknown or done: {changed}")
 
     async def _write_instruments(self, rows: RunRows, instruments: Mapping[str, Instrument]) -> None:
         for symbol, (slot, seq) in rows.listings.items():

@@ -11,18 +11,14 @@ import asyncpg
 
 from exchange_adapters.postgres import read_instrument, translated
 from exchange_adapters.postgres_candles import read_candle_before, read_candles, read_tickers
+from exchange_adapters.postgres_orders import ORDER_VIEW_COLUMNS, order_view
 from exchange_core.candles import Candle, CandleInterval, Ticker
 from exchange_core.instruments import Instrument
-from exchange_core.orders import OrderStatus, OrderType, Reason, SelfTradePrevention, Side, TimeInForce
+from exchange_core.orders import Side
 from exchange_core.ports import FillView, JournalPosition, OrderView, TradeView
 
 MAX_ROWS: Final = 1_000
-_ORDERS: Final = """
-    SELECT order_id, client_order_id, user_id, symbol, side, order_type, time_in_force, price, quantity, quote_quantity,
-        trigger_price, display_quantity, expires_at_ms, post_only, self_trade_prevention, filled_quantity, filled_quote,
-        fee, status, reason, seq, created_at_ms, updated_at_ms
-    FROM orders
-"""
+_ORDERS: Final = f"SELECT {', '.join(ORDER_VIEW_COLUMNS)} FROM orders"  # noqa: S608 - made of constants
 _FILLS: Final = """
     SELECT symbol, trade_id, order_id, side, is_maker, price, quantity, fee, fee_asset, seq, at_ms FROM fills
 """
@@ -157,7 +153,7 @@ class PostgresReader:
 
     async def _orders(self, conditions: _Conditions, *, limit: int) -> Sequence[OrderView]:
         query = f"{_ORDERS} {conditions.where()} ORDER BY order_id DESC"
-        return [_order_view(row) for row in await self._fetch(query, conditions, limit)]
+        return [order_view(row) for row in await self._fetch(query, conditions, limit)]
 
     async def _fetch(self, query: str, conditions: _Conditions, limit: int) -> Sequence[Any]:
         assert 0 < limit <= MAX_ROWS, "the caller bounds its pages"
@@ -165,34 +161,6 @@ class PostgresReader:
         with translated():
             rows: Sequence[Any] = await self._pool.fetch(f"{query} LIMIT ${number}", *conditions.arguments, limit)
         return rows
-
-
-def _order_view(row: Any) -> OrderView:
-    return OrderView(
-        order_id=row["order_id"],
-        client_order_id=row["client_order_id"],
-        user_id=row["user_id"],
-        symbol=row["symbol"],
-        side=Side(row["side"]),
-        order_type=OrderType(row["order_type"]),
-        time_in_force=TimeInForce(row["time_in_force"]),
-        price=row["price"],
-        quantity=row["quantity"],
-        quote_quantity=None if row["quote_quantity"] is None else int(row["quote_quantity"]),
-        trigger_price=row["trigger_price"],
-        display_quantity=row["display_quantity"],
-        expires_at_ms=row["expires_at_ms"],
-        post_only=row["post_only"],
-        self_trade_prevention=SelfTradePrevention(row["self_trade_prevention"]),
-        filled_quantity=row["filled_quantity"],
-        filled_quote=int(row["filled_quote"]),
-        fee=int(row["fee"]),
-        status=OrderStatus(row["status"]),
-        reason=None if row["reason"] is None else Reason(row["reason"]),
-        seq=row["seq"],
-        created_at_ms=row["created_at_ms"],
-        updated_at_ms=row["updated_at_ms"],
-    )
 
 
 def _fill_view(row: Any) -> FillView:

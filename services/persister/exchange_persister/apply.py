@@ -35,9 +35,11 @@ from exchange_core.ports import (
     Clock,
     HistoryArchive,
     MarketPublisher,
+    OrderView,
     Projection,
     Projections,
     StreamRecord,
+    Wallet,
     WalletSettlement,
 )
 from exchange_core.wire import DecodeError
@@ -89,6 +91,8 @@ _Arrivals = list[tuple[int, Slot | None]]
 class _Settled:
     slots: Sequence[Slot]
     changes: WalletChanges
+    wallets: Sequence[Wallet]
+    orders: Sequence[OrderView]
     candles: Sequence[Candle]
     instruments: Mapping[str, Instrument]
 
@@ -187,7 +191,7 @@ class Applier:
             timeline.note("commit")
             trace_settlement(settled.slots, timeline)
             self._report(settled)
-            await self._notices.publish(settled.slots, settled.changes)
+            await self._notices.publish(settled.orders, settled.wallets, settled.instruments)
             await self._market.publish(settled.candles, settled.instruments)
         left = _left(position, arrivals)
         recorder.gauge(SETTLEMENT_LAG_SLOTS, len(left), partition=partition)
@@ -197,13 +201,13 @@ class Applier:
 
     async def _settle(self, projection: Projection, run: Sequence[Slot], timeline: Timeline) -> _Settled:
         changes = wallet_changes(run, instruments_after(projection.instruments, run))
-        await self._settlement.settle(run, changes)
+        wallets = await self._settlement.settle(run, changes)
         timeline.note("wallets")
         await self._ports.history.put(run[0].partition, run[0].n, run[-1].n, history_object(run))
         timeline.note("archive")
         await projection.record(run)
         timeline.note("rows")
-        return _Settled(run, changes, projection.candles, projection.instruments)
+        return _Settled(run, changes, wallets, projection.orders, projection.candles, projection.instruments)
 
     def _halt(self, partition: int, position: int, found: Slot | None) -> None:
         halt = Halt(awaited=position + 1, found=None if found is None else found.n)

@@ -16,7 +16,7 @@ from exchange_core.errors import Fatal, PortError
 from exchange_core.events import TradeExecuted
 from exchange_core.instruments import Instrument
 from exchange_core.ledger import postings, wallet_deltas
-from exchange_core.ports import AlreadySettledError, WalletSettlement
+from exchange_core.ports import AlreadySettledError, Wallet, WalletSettlement
 
 _ATTEMPTS: Final = 4
 _FIRST_PAUSE_S: Final = 0.02
@@ -71,12 +71,18 @@ class Settlement:
         self._wallets = wallets
         self._calls_max = calls_max
 
-    async def settle(self, slots: Sequence[Slot], changes: WalletChanges) -> None:
+    async def settle(self, slots: Sequence[Slot], changes: WalletChanges) -> list[Wallet]:
         """Settle all wallets that a contiguous run of one partition's slots touches, and take the commands it shows
-        off the list of pending ones. Raises the worst PortError met, after all the rest was tried."""
+        off the list of pending ones. Returns the wallets as they stand with it. Raises the worst PortError met, after
+        all the rest was tried."""
         partition, first, last = slots[0].partition, slots[0].n, slots[-1].n
+        settled: list[Wallet] = []
+
+        async def settle_one(wallet: tuple[str, str], steps: Sequence[WalletStep]) -> None:
+            settled.append(await self._settle_wallet(wallet, partition, steps, first, last))
+
         calls: list[Callable[[], Awaitable[None]]] = [
-            lambda wallet=wallet, steps=steps: self._settle_wallet(wallet, partition, steps, first, last)  # type: ignore[misc]
+            lambda wallet=wallet, steps=steps: settle_one(wallet, steps)  # type: ignore[misc]
             for wallet, steps in changes.items()
         ]
         seen = seen_commands(slots)
@@ -85,20 +91,23 @@ class Settlement:
             for at in range(0, len(seen), _SEEN_BATCH)
         )
         await self._call_all(calls)
+        return settled
 
     async def _settle_wallet(
         self, wallet: tuple[str, str], partition: int, steps: Sequence[WalletStep], first: int, last: int
-    ) -> None:
+    ) -> Wallet:
         """One wallet; what it has settled already, by a run that was cut differently, is left out."""
-        while steps:
+        while True:
             available, held = sum(step.available for step in steps), sum(step.held for step in steps)
             try:
-                await self._wallets.settle(*wallet, partition, first=first, last=last, available=available, held=held)
+                return await self._wallets.settle(
+                    *wallet, partition, first=first, last=last, available=available, held=held
+                )
             except AlreadySettledError as settled:
                 first = settled.applied + 1
                 steps = [step for step in steps if step.slot >= first]
-            else:
-                return
+                if not steps:
+                    return settled.wallet
 
     async def _call_all(self, calls: Sequence[Callable[[], Awaitable[None]]]) -> None:
         rest = iter(calls)

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from exchange_core.commands import CancelOrder, PlaceOrder
+from exchange_core.private_data import order_message
 from tests.eventually import eventually
 from tests.unit.gateway.support import Gateway, running_gateway
 
@@ -96,6 +97,16 @@ async def test_an_order_is_found_by_both_ids_before_it_is_settled(market: Gatewa
             assert (seen.status, seen.body["order_id"], seen.body["status"]) == (200, order_id, status)
             assert '"price":50000,"quantity":0.1' in seen.text
         await market.exchange.settle()
+
+
+async def test_the_feed_tells_an_order_in_the_words_of_this_api(market: Gateway) -> None:
+    order_id = (await market.place("alice", client_order_id="a")).body["order_id"]
+    await market.exchange.settle()
+    seen = await market.call("GET", "/api/v1/orders", user="alice")
+    fold = market.cloud.projections.database.fold
+    order = fold.orders[int(order_id)]
+    told = order_message(order, fold.instruments[order.symbol]).decode().removeprefix('{"event":"order",')
+    assert "{" + told in seen.text
 
 
 async def test_an_order_without_a_client_id_goes_by_its_own_id_as_both(market: Gateway) -> None:

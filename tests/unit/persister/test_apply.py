@@ -2,20 +2,22 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import aclosing
 from random import Random
 
+import orjson
 import pytest
 
 from exchange_adapters.sim import Faults, Gate, SimCloud
 from exchange_adapters.sim.virtual_time import in_virtual_time
 from exchange_core.codec import Slot
 from exchange_core.errors import Fatal, PortError
+from exchange_core.ledger import fee_account
 from exchange_core.ports import Intent, StreamRecord
+from exchange_core.private_data import balance_message, order_message
 from exchange_core.topology import Topology, user_channel
 from exchange_persister.apply import Applier, Halt, Outcome, SettlementPorts
 from exchange_persister.history import history_object
-from tests.unit.persister.journals import RandomMarket, record_of, records_of
+from tests.unit.persister.journals import USERS, RandomMarket, record_of, records_of
 from tests.unit.persister.test_settlement import balances, expected_balances
 
 STEPS = (
@@ -202,18 +204,54 @@ async def test_intents_that_the_slots_show_are_pending_no_more() -> None:
     assert [one.order_id for one in await cloud.wallets.pending(0, 2, 100)] == [waiting]
 
 
+@pytest.mark.parametrize("seed", range(3))
 @in_virtual_time
-async def test_users_hear_of_their_orders_and_nobody_waits_for_redis() -> None:
+async def test_users_hear_how_their_orders_and_balances_stand_and_of_nobody_else(seed: int) -> None:
+    random = Random(seed)
+    market = RandomMarket(random)
+    slots = market.slots(40)
+    broken = Faults()
+    broken.script("wallets.settle", ["after"] * 6)
+    cloud = SimCloud.build(faults=broken)
+    listeners = {user: cloud.redis.connect() for user in USERS}
+    for user, listener in listeners.items():
+        await listener.subscribe(user_channel(user))
+    first = 0
+    one = applier(cloud)
+    while first < len(slots):
+        last = min(len(slots), first + random.randint(1, 9))
+        await apply_until_done(one, records_of(slots[first:last]))
+        first = last
+    fold = cloud.projections.database.fold
+    wallets = {(one.user_id, one.asset): one for one in cloud.wallets.all_wallets()}
+    for user, listener in listeners.items():
+        orders: dict[str, bytes] = {}
+        seqs: dict[str, int] = {}
+        told: dict[str, bytes] = {}
+        for channel, message in listener._subscription.buffer:
+            assert channel == user_channel(user)
+            event = orjson.loads(message)
+            if event["event"] == "order":
+                orders[event["order_id"]] = message
+            else:
+                assert event["seq"] > seqs.get(event["asset"], 0), "the newer balance says so"
+                seqs[event["asset"]], told[event["asset"]] = event["seq"], message
+        mine = {str(order.order_id): order for order in fold.orders.values() if order.user_id == user}
+        assert orders == {order_id: order_message(order, market.instrument) for order_id, order in mine.items()}
+        assert len(orders) > 5
+        assert told == {asset: balance_message(wallets[user, asset], 8) for asset in ("BTC", "USD")}
+
+
+@in_virtual_time
+async def test_nobody_waits_for_redis_and_the_exchange_tells_itself_nothing() -> None:
     slots = RandomMarket(Random(9)).slots(20)
     broken = Faults()
     cloud = SimCloud.build(faults=broken)
     listener = cloud.redis.connect()
-    await listener.subscribe(user_channel("alice"))
+    await listener.subscribe(user_channel(fee_account(0)))
     one = applier(cloud)
     await one.apply(records_of(slots[:10]))
-    async with aclosing(listener.messages()) as messages:
-        channel, message = await anext(messages)
-    assert channel == user_channel("alice") and b'"balances":[["BTC",' in message
+    assert not listener._subscription.buffer
     broken.down("redis")
     assert not (await one.apply(records_of(slots[10:]))).unsettled
     assert_exact(cloud, slots)

@@ -1,7 +1,7 @@
 """What the database shows after some slots, by the plainest fold of their events: the simulated tables."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,7 +49,7 @@ CandleKey = tuple[str, CandleInterval, int]
 class ProjectionFold:
     """Orders by id, fills with their owners, trades, candles, instruments by symbol, and a position a partition."""
 
-    orders: dict[int, OrderView] = field(default_factory=dict)
+    orders: MutableMapping[int, OrderView] = field(default_factory=dict)
     fills: list[tuple[str, FillView]] = field(default_factory=list)
     trades: dict[str, list[TradeView]] = field(default_factory=dict)
     candles: dict[CandleKey, Candle] = field(default_factory=dict)

@@ -6,6 +6,7 @@ not at all. A commit that breaks off (`database.commit`: Fault.AFTER happened, F
 
 import asyncio
 import dataclasses
+from collections import ChainMap
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ from exchange_core.events import (
     TradeExecuted,
 )
 from exchange_core.instruments import Instrument
-from exchange_core.ports import Clock, Projection
+from exchange_core.ports import Clock, OrderView, Projection
 
 MAX_SLOTS: Final = 1_000_000
 LOCK_TIMEOUT_S: Final = 10.0
@@ -58,6 +59,8 @@ class SimProjection:
         self._position = len(database.slots.get(partition, ()))
         self._candles: dict[CandleKey, Candle] = {}
         self._changed: dict[CandleKey, None] = {}
+        self._orders: ChainMap[int, OrderView] = ChainMap({}, database.fold.orders)
+        self._orders_fold = ProjectionFold(instruments=self._instruments)
         self.recorded: list[Slot] = []
         self.checkpoints: dict[str, str] = {}
 
@@ -77,6 +80,11 @@ class SimProjection:
         by_interval = sorted(self._changed, key=lambda key: [*CandleInterval].index(key[1]))
         return [self._candles[key] for key in by_interval if key in self._candles]
 
+    @property
+    def orders(self) -> Sequence[OrderView]:
+        """As Projection.orders."""
+        return list(self._orders.maps[0].values())
+
     async def record(self, slots: Sequence[Slot]) -> None:
         """As Projection.record. Operation `database.record`; refuses a gap as the persister's own bug.
 
@@ -85,11 +93,13 @@ class SimProjection:
         """
         async with self._faults.call("database.record"):
             self._changed.clear()
+            self._orders = self._orders_fold.orders = self._orders.new_child()
             for slot in slots:
                 assert slot.partition == self._partition and slot.n == self._position + 1, "a gap in the slots"
                 self._position = slot.n
                 self.recorded.append(slot)
                 self._follow(slot)
+                self._orders_fold.apply(slot)
 
     async def checkpoint(self, shard_id: str, sequence_number: str) -> None:
         """As Projection.checkpoint; one behind what is stored changes nothing. Operation `database.checkpoint`."""

@@ -92,7 +92,7 @@ class SimWallets(SimStore):
 
     async def settle(
         self, user_id: str, asset: str, partition: int, *, first: int, last: int, available: int, held: int
-    ) -> None:
+    ) -> Wallet:
         """As WalletSettlement.settle. Operation `wallets.settle`."""
         assert 0 < first <= last, "slots are numbered from 1"
         async with self._faults.call("wallets.settle"):
@@ -101,11 +101,12 @@ class SimWallets(SimStore):
             wallet = self._wallets.get((user_id, asset), _WalletItem())
             applied = wallet.applied.get(partition, 0)
             if applied >= first:
-                raise AlreadySettledError(applied)
+                raise AlreadySettledError(_as_wallet(user_id, asset, wallet), partition)
             wallet.available += available
             wallet.held += held
             wallet.applied[partition] = last
             self._wallets[user_id, asset] = wallet
+            return _as_wallet(user_id, asset, wallet)
 
     async def mark_seen(self, partition: int, order_ids: Sequence[int]) -> None:
         """As WalletSettlement.mark_seen. Operation `wallets.mark_seen`."""
@@ -128,16 +129,7 @@ class SimWallets(SimStore):
 
     def all_wallets(self) -> list[Wallet]:
         """Every wallet, by user and asset."""
-        return [
-            Wallet(
-                user_id=user_id,
-                asset=asset,
-                available=item.available,
-                held=item.held,
-                applied=dict(item.applied),
-            )
-            for (user_id, asset), item in sorted(self._wallets.items())
-        ]
+        return [_as_wallet(user_id, asset, item) for (user_id, asset), item in sorted(self._wallets.items())]
 
     def all_intents(self) -> list[Intent]:
         """Every intent, by user and order id."""
@@ -180,6 +172,10 @@ class SimWallets(SimStore):
             command=intent.command,
             created_at_ms=intent.created_at_ms,
         )
+
+
+def _as_wallet(user_id: str, asset: str, item: _WalletItem) -> Wallet:
+    return Wallet(user_id=user_id, asset=asset, available=item.available, held=item.held, applied=dict(item.applied))
 
 
 def _check_transaction(holds: Mapping[_WalletKey, int], intents: Sequence[Intent]) -> None:

@@ -30,6 +30,11 @@ class Projection(Protocol):
         symbol oldest first."""
         ...
 
+    @property
+    def orders(self) -> Sequence["OrderView"]:
+        """The orders that `record` has changed last, as they stand in the database with it."""
+        ...
+
     async def record(self, slots: Sequence[Slot]) -> None:
         """Write orders, trades, candles, ledger and instruments of these slots, which follow `position` without a
         gap, and move the position to the last of them."""

@@ -97,11 +97,12 @@ def item_count(intent: Intent) -> int:
 
 
 class AlreadySettledError(Conflict):
-    """The wallet has settled slots of this partition up to `applied` already."""
+    """The wallet has settled slots of this partition up to `applied` already; `wallet` is how it stands."""
 
-    def __init__(self, applied: int) -> None:
-        super().__init__(f"applied up to slot {applied}")
-        self.applied = applied
+    def __init__(self, wallet: Wallet, partition: int) -> None:
+        self.wallet = wallet
+        self.applied = wallet.applied[partition]
+        super().__init__(f"applied up to slot {self.applied}")
 
 
 class WalletSettlement(Protocol):
@@ -109,8 +110,9 @@ class WalletSettlement(Protocol):
 
     async def settle(
         self, user_id: str, asset: str, partition: int, *, first: int, last: int, available: int, held: int
-    ) -> None:
-        """Add the deltas and set applied[partition] = last, on condition that applied[partition] < first.
+    ) -> Wallet:
+        """Add the deltas and set applied[partition] = last, on condition that applied[partition] < first; returns the
+        wallet as that leaves it.
 
         The wallet is created if it does not exist. Raises AlreadySettledError when the condition fails.
         """
