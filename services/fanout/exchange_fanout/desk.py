@@ -8,6 +8,7 @@ import structlog
 from exchange_adapters.tokens import AuthenticationError, Principal
 from exchange_core.errors import PortError
 from exchange_core.ports import Clock, MarketCache
+from exchange_core.private_data import BALANCE_EVENT, ORDER_EVENT
 from exchange_core.topology import candle_channel, depth_channel, ticker_channel, trades_channel, user_channel
 from exchange_fanout.connections import Connection
 from exchange_fanout.guard import Guard, refusal
@@ -33,8 +34,8 @@ from exchange_fanout.protocol import (
 )
 from exchange_fanout.subscriptions import DepthSubscription, EverySubscription, LatestSubscription, Subscription
 
-_PRIVATE_PREFIXES: Final = {Channel.ORDERS: b'{"event":"order"', Channel.BALANCES: b'{"event":"balance"'}
-"""A user has one Redis channel; the persister writes an event's name first."""
+_PRIVATE_PREFIXES: Final = {Channel.ORDERS: ORDER_EVENT, Channel.BALANCES: BALANCE_EVENT}
+"""A user has one Redis channel for both."""
 
 log = structlog.get_logger()
 

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import orjson
 
+from exchange_core.candles import CandleInterval
 from exchange_core.market_data import timestamp_text
 
 _SYMBOL: Final = re.compile(r"[A-Z0-9]{5,20}")
@@ -33,7 +34,6 @@ _FIELDS: Final = {
     "auth": frozenset({"action", "id", "token"}),
     "ping": frozenset({"action", "id"}),
 }
-INTERVALS: Final = ("1s", "1m", "5m", "15m", "1h", "4h", "1d")
 
 RequestId = str | int | None
 
@@ -216,8 +216,8 @@ def _read_interval(message: dict[str, Any], channels: list[Channel]) -> str:
             raise RequestError(ErrorCode.INVALID_MESSAGE, "only candles have an interval")
         return ""
     interval = _read_text(message, "interval")
-    if interval not in INTERVALS:
-        raise RequestError(ErrorCode.INVALID_INTERVAL, f"the intervals are {', '.join(INTERVALS)}")
+    if interval not in set(CandleInterval):
+        raise RequestError(ErrorCode.INVALID_INTERVAL, f"the intervals are {', '.join(CandleInterval)}")
     return interval
 
 
