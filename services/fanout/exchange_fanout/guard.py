@@ -127,6 +127,7 @@ class Guard:
 
     async def _recheck(self, connection: Connection, admission: _Admission) -> None:
         """While the store is away the user stays: who logged out was told by pub/sub, and the token ends by itself."""
+        self._checks.forget(admission.principal.session_id)  # the store is to be asked, not the cache
         try:
             await self._checks.check(admission.principal)
             admission.checked_at_s = asyncio.get_running_loop().time()

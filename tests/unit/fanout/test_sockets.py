@@ -5,10 +5,10 @@ import asyncio
 import aiohttp
 import pytest
 
-from exchange_core.topology import subscribers_key
+from exchange_core.topology import candle_channel, subscribers_key, ticker_channel
 from exchange_fanout.frames import CloseCode
 from tests.eventually import eventually
-from tests.unit.fanout.support import PATIENCE_S, Fanout, running_fanout, subscribe
+from tests.unit.fanout.support import PATIENCE_S, Fanout, ask, running_fanout, subscribe
 
 TRADE = (
     b'{"event":"trade","symbol":"BTCUSDT","price":50000,"quantity":0.5,"timestamp":"2026-02-17T10:00:00Z","seq":7,'
@@ -74,6 +74,67 @@ async def test_connections_beyond_the_limit_are_refused_before_the_handshake() -
         await eventually(lambda: not fanout.connections.connections)
         async with await fanout.connect() as socket:
             await subscribe(socket, "BTCUSDT")
+
+
+async def test_one_address_gets_no_more_than_its_share() -> None:
+    async with running_fanout(connections_per_address_max=1, trusted_proxies=1) as fanout:
+
+        async def connect(address: str) -> aiohttp.ClientWebSocketResponse:
+            return await fanout.session.ws_connect(f"{fanout.url}/ws", headers={"X-Forwarded-For": address})
+
+        async with await connect("192.0.2.1"), await connect("192.0.2.2"):
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await connect("192.0.2.1")
+            assert refused.value.status == 429
+        await eventually(lambda: not fanout.connections.connections)
+        async with await connect("192.0.2.1") as socket:
+            await subscribe(socket, "BTCUSDT")
+
+
+async def test_who_talks_too_much_is_told_so_and_then_cut_with_4429() -> None:
+    async with running_fanout(message_rate="5/1h") as fanout, await fanout.connect() as socket:
+        for number in range(11):
+            await socket.send_json({"action": "ping", "id": number})
+        events = [await socket.receive_json(timeout=PATIENCE_S) for _ in range(11)]
+        assert [event["event"] for event in events] == ["pong"] * 5 + ["error"] * 6
+        assert {event["code"] for event in events[5:]} == {"too_many_messages"}
+        message = await socket.receive(timeout=PATIENCE_S)
+        assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, CloseCode.TOO_MANY_MESSAGES)
+
+
+async def test_candles_come_by_their_interval_and_a_ticker_at_once_from_the_cache() -> None:
+    async with running_fanout() as fanout, await fanout.connect() as socket:
+        await fanout.redis.publish({ticker_channel("BTCUSDT"): b'{"event":"ticker","price":1}'}, [])
+        await subscribe(socket, "BTCUSDT", "candle", interval="1m")
+        await subscribe(socket, "BTCUSDT", "ticker")
+        assert await socket.receive_str(timeout=PATIENCE_S) == '{"event":"ticker","price":1}'
+        await fanout.redis.publish(
+            {},
+            [
+                (candle_channel("BTCUSDT", "5m"), b"another interval"),
+                (candle_channel("BTCUSDT", "1m"), b'{"event":"candle"}'),
+                (ticker_channel("BTCUSDT"), b'{"event":"ticker","price":2}'),
+            ],
+        )
+        received = [await socket.receive_str(timeout=PATIENCE_S) for _ in range(2)]
+        assert received == ['{"event":"candle"}', '{"event":"ticker","price":2}']
+
+
+async def test_of_several_channels_all_are_joined_or_none() -> None:
+    async with running_fanout(subscriptions_max=3) as fanout, await fanout.connect() as socket:
+        await subscribe(socket, "BTCUSDT")
+        channels = ["trade", "ticker", "depth", "candle"]
+        refused = await ask(socket, action="subscribe", symbol="BTCUSDT", channels=channels, interval="1m")
+        assert refused["code"] == "too_many_subscriptions"
+        assert (await ask(socket, action="unsubscribe", symbol="BTCUSDT", channel="ticker"))["code"] == "not_subscribed"
+        joined = await ask(socket, action="subscribe", symbol="BTCUSDT", channels=["trade", "ticker"])
+        assert joined == {"event": "subscribed", "symbol": "BTCUSDT", "channels": ["trade", "ticker"]}
+        await eventually(lambda: fanout.redis.members(subscribers_key("BTCUSDT")))
+        left = await ask(socket, action="unsubscribe", symbol="BTCUSDT", channels=["trade"])
+        assert left["event"] == "unsubscribed"
+        assert fanout.redis.members(subscribers_key("BTCUSDT")), "it still watches the symbol"
+        await ask(socket, action="unsubscribe", symbol="BTCUSDT", channels=["ticker"])
+        await eventually(lambda: not fanout.redis.members(subscribers_key("BTCUSDT")))
 
 
 async def test_who_does_not_upgrade_is_told_to() -> None:
