@@ -95,6 +95,14 @@ def status(state_dir: StateDir = STATE_DIR) -> None:
 @app.command()
 def watch(
     symbol: Annotated[str, typer.Argument(help="For example BTCUSDT.")],
+    channel: Annotated[
+        list[str] | None,
+        typer.Option(help="trade, depth, ticker, candle; orders, balances. As often as you like; trade unless said."),
+    ] = None,
+    interval: Annotated[str, typer.Option(help="Of candles: 1s, 1m, 5m, 15m, 1h, 4h or 1d.")] = "1m",
+    token: Annotated[
+        str, typer.Option(envvar="CROSSBOOK_TOKEN", help="An access token, for orders and balances.")
+    ] = "",
     state_dir: StateDir = STATE_DIR,
     websocket: Annotated[
         str, typer.Option(envvar="CROSSBOOK_WEBSOCKET_URL", help="Of an exchange that no state directory knows.")
@@ -106,7 +114,7 @@ def watch(
         asyncio.run(
             watching.watch(
                 url,
-                symbol,
+                watching.Wishes(symbol=symbol, channels=channel or ["trade"], interval=interval, token=token),
                 show=lambda message: typer.echo(message),
                 report=lambda message: typer.echo(f"crossbook: {message}", err=True),
             )

@@ -1,22 +1,46 @@
 """Prints what the WebSocket sends about a symbol: a subscriber in a terminal."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 import aiohttp
 
 RETRY_S: Final = 1.0
 HEARTBEAT_S: Final = 20.0
+PRIVATE_CHANNELS: Final = frozenset({"orders", "balances"})
 
 
-async def watch(url: str, symbol: str, *, show: Callable[[str], None], report: Callable[[str], None]) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What to watch: channels of a symbol (candles at `interval`), and with a token the user's own."""
+
+    symbol: str
+    channels: Sequence[str]
+    interval: str
+    token: str
+
+    def requests(self) -> Iterator[dict[str, Any]]:
+        """What to say to the WebSocket, in order."""
+        public = [channel for channel in self.channels if channel not in PRIVATE_CHANNELS]
+        private = [channel for channel in self.channels if channel in PRIVATE_CHANNELS]
+        if public:
+            interval = {"interval": self.interval} if "candle" in public else {}
+            yield {"action": "subscribe", "symbol": self.symbol, "channels": public, **interval}
+        if private:
+            yield {"action": "auth", "token": self.token}
+            yield {"action": "subscribe", "channels": private}
+
+
+async def watch(url: str, wishes: Wishes, *, show: Callable[[str], None], report: Callable[[str], None]) -> None:
     """Subscribe and show every message as it was sent, until cancelled; connects again when the connection is lost."""
     async with aiohttp.ClientSession() as session:
         while True:
             try:
                 async with session.ws_connect(url, heartbeat=HEARTBEAT_S) as socket:
-                    await socket.send_json({"action": "subscribe", "symbol": symbol})
+                    for request in wishes.requests():
+                        await socket.send_json(request)
                     async for message in socket:
                         if message.type is aiohttp.WSMsgType.TEXT:
                             show(message.data)

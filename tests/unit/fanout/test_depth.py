@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -362,6 +363,16 @@ def test_the_reference_client_notices_a_gap_and_a_wrong_digit() -> None:
     with pytest.raises(depth_client.OutOfStepError):
         book().take(corrupted(lambda diff: diff.update(checksum=str(crc), bids=[["100", "2"]])))
     assert not book().take(corrupted(lambda diff: diff.update(seq="2", prev_seq="1"))), "older than the book"
+
+
+def test_the_documented_example_is_right_to_the_last_digit() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "websocket.md").read_text()
+    example = text[text.index('{"event": "snapshot"') :].partition("```")[0]
+    snapshot, _, diff = example.partition("\n{")
+    book = depth_client.Book()
+    for message in (snapshot, "{" + diff):
+        assert book.take(json.loads(message, parse_float=str, parse_int=str))
+    assert (book.bids, book.asks) == ({"49999.5": "0.2"}, {"50000": "0.4"})
 
 
 async def test_a_connection_ends_while_its_book_is_on_its_way() -> None:
