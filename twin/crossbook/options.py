@@ -12,7 +12,8 @@ AWS_PORT = 4566
 class TwinOptions:
     """How a twin is started. A port of 0 takes any free one; `database_url` and `redis_url` replace own servers.
 
-    Without `durable`, a crash of the machine may lose the database.
+    Without `durable`, a crash of the machine may lose the database. `reconciles`: a process compares the stores
+    with the journal all the time, and halts what differs.
     """
 
     gateway_port: int = GATEWAY_PORT
@@ -25,8 +26,18 @@ class TwinOptions:
     is_seeded: bool = True
     log_level: str = "info"
     durable: bool = True
+    reconciles: bool = True
 
     @classmethod
     def private(cls, *, is_seeded: bool = True, log_level: str = "info") -> Self:
-        """For a test: every port a free one, nothing slow for the sake of a power cut."""
-        return cls(gateway_port=0, fanout_port=0, aws_port=0, is_seeded=is_seeded, log_level=log_level, durable=False)
+        """For a test: every port a free one, nothing slow for the sake of a power cut, and nobody who halts a symbol
+        because a test has tampered with a store."""
+        return cls(
+            gateway_port=0,
+            fanout_port=0,
+            aws_port=0,
+            is_seeded=is_seeded,
+            log_level=log_level,
+            durable=False,
+            reconciles=False,
+        )

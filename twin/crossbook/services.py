@@ -49,12 +49,14 @@ class Service:
         )
 
 
-def services(*, matchers: int) -> tuple[Service, ...]:
+def services(*, matchers: int, reconciles: bool = False) -> tuple[Service, ...]:
     """All service processes of a twin, in order of the flow. The matchers share the partitions out by leases."""
+    reconciler = Service(name="reconciler", package="exchange_persister.reconcile", needs_database=True)
     return (
         Service(name="gateway", package="exchange_gateway", needs_database=True, needs_login=True),
         *(Service(name=f"matcher-{number}", package="exchange_matcher") for number in range(1, matchers + 1)),
         Service(name="persister", package="exchange_persister", needs_database=True),
+        *((reconciler,) if reconciles else ()),
         Service(name="fanout", package="exchange_fanout", needs_login=True),
     )
 

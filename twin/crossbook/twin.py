@@ -41,7 +41,7 @@ class Twin:
     def __init__(self, directory: Path, options: TwinOptions | None = None, *, report: Report = ignore_report) -> None:
         self.options = options or TwinOptions()
         self._report = report
-        self._services = services(matchers=self.options.matchers)
+        self._services = services(matchers=self.options.matchers, reconciles=self.options.reconciles)
         self.backing = Backing(
             directory,
             wishes=wishes(self._services, gateway_port=self.options.gateway_port, fanout_port=self.options.fanout_port),

@@ -184,6 +184,24 @@ class DynamoWalletSettlement:
         await delete_all(self._client, self._intents, keys)
 
 
+class DynamoWalletReader:
+    """WalletReader: what the reconciler may read of wallets and intents."""
+
+    def __init__(self, client: DynamoClient, topology: Topology) -> None:
+        self._client = client
+        self._wallets = topology.wallets.name
+        self._intents = topology.intents.name
+
+    async def wallet(self, user_id: str, asset: str) -> Wallet | None:
+        """One wallet, read consistently."""
+        item = await get(self._client, self._wallets, {"user_id": user_id, "asset": asset})
+        return None if item is None else _wallet(item)
+
+    async def all_pending(self, partition: int) -> Sequence[Pending]:
+        """Every intent of the partition that is not marked as seen, read consistently."""
+        return await _all_pending(self._client, self._intents, partition)
+
+
 class DynamoWalletRestore(DynamoWalletSettlement):
     """WalletRestore: what a rebuild may do with wallets and intents, while no service runs."""
 
@@ -198,17 +216,21 @@ class DynamoWalletRestore(DynamoWalletSettlement):
 
     async def all_pending(self, partition: int) -> Sequence[Pending]:
         """Every intent of the partition that is not marked as seen, read consistently."""
-        return [
-            _pending(item)
-            async for items in pages(
-                self._client.query,
-                TableName=self._intents,
-                KeyConditionExpression="#owner = :owner",
-                ExpressionAttributeNames={"#owner": "owner"},
-                ExpressionAttributeValues={":owner": to_attribute(_pending_owner(partition))},
-            )
-            for item in items
-        ]
+        return await _all_pending(self._client, self._intents, partition)
+
+
+async def _all_pending(client: DynamoClient, table: str, partition: int) -> list[Pending]:
+    return [
+        _pending(item)
+        async for items in pages(
+            client.query,
+            TableName=table,
+            KeyConditionExpression="#owner = :owner",
+            ExpressionAttributeNames={"#owner": "owner"},
+            ExpressionAttributeValues={":owner": to_attribute(_pending_owner(partition))},
+        )
+        for item in items
+    ]
 
 
 def _cancellation(

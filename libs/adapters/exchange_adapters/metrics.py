@@ -134,6 +134,10 @@ SETTLEMENT_AGE_MS: Final = _timing(
 PARTITION_HALTED: Final = _gauge(
     "persister", "PartitionHalted", "1 while a gap or an unreadable slot stops it, else 0", is_per_partition=True
 )
+SLOTS_RECONCILED: Final = _counter(
+    "persister", "SlotsReconciled", "slots whose rows were held against the journal", is_per_partition=True
+)
+DIFFERENCES: Final = _gauge("persister", "Differences", "differences from the journal that the reconciler has found")
 SETTLEMENT_FAULTS: Final = _counter("persister", "SettlementFaults", "attempts to settle that a store failed")
 
 CONNECTIONS: Final = _gauge("fanout", "Connections", "WebSockets that are open")

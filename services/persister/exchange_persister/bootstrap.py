@@ -8,15 +8,18 @@ from typing import Any
 from exchange_adapters.aws import open_clients
 from exchange_adapters.dynamodb_journal import DynamoJournal
 from exchange_adapters.dynamodb_tables import DynamoLeases
-from exchange_adapters.dynamodb_wallets import DynamoWalletRestore, DynamoWalletSettlement
+from exchange_adapters.dynamodb_wallets import DynamoWalletReader, DynamoWalletRestore, DynamoWalletSettlement
 from exchange_adapters.kinesis import KinesisExecutionSource
 from exchange_adapters.postgres import PostgresProjections, open_pool
+from exchange_adapters.postgres_settled import PostgresSettledRows
 from exchange_adapters.redis_market import RedisMarketPublisher
 from exchange_adapters.s3 import S3History, S3HistoryReader
+from exchange_adapters.sqs import SqsCommandSink
 from exchange_adapters.system import SystemClock
 from exchange_persister.app import Ports
 from exchange_persister.apply import SettlementPorts
 from exchange_persister.config import Config
+from exchange_persister.reconciler import ReconcilerPorts
 
 
 @asynccontextmanager
@@ -31,6 +34,23 @@ async def open_settlement_ports(config: Config) -> AsyncIterator[SettlementPorts
     """The real adapters of the Lambda: it is handed its records, and has no right to read the stream itself."""
     async with _open(config, "dynamodb", "s3") as (_, parts):
         yield SettlementPorts(**parts)
+
+
+@asynccontextmanager
+async def open_reconciler_ports(config: Config) -> AsyncIterator[ReconcilerPorts]:
+    """The real adapters of the reconciler: it reads everything, and may send to the queues what an operator may."""
+    topology = config.topology
+    async with (
+        open_clients("dynamodb", "sqs") as clients,
+        open_pool(config.database_url.get_secret_value(), max_size=2) as pool,
+    ):
+        yield ReconcilerPorts(
+            clock=SystemClock(),
+            journal=DynamoJournal(clients.dynamodb, topology),
+            rows=PostgresSettledRows(pool),
+            wallets=DynamoWalletReader(clients.dynamodb, topology),
+            commands=SqsCommandSink(clients.sqs, topology),
+        )
 
 
 @asynccontextmanager

@@ -33,6 +33,9 @@ class Config(BaseSettings):
     refresh_interval_s: float = Field(default=5.0, validation_alias="PERSISTER_REFRESH_INTERVAL_S", gt=0)
     """How often the shards are listed again, the database is asked, and the lag is logged."""
 
+    reconcile_interval_s: float = Field(default=2.0, validation_alias="PERSISTER_RECONCILE_INTERVAL_S", gt=0)
+    """Pause of the reconciler after a round that left nothing to read."""
+
     @property
     def topology(self) -> Topology:
         """Names of tables, stream and buckets."""

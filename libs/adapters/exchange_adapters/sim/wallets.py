@@ -37,7 +37,7 @@ class _WalletItem:
 
 
 class SimWallets(SimStore):
-    """WalletHolds, WalletSettlement and WalletRestore in one."""
+    """WalletHolds, WalletSettlement, WalletReader and WalletRestore in one."""
 
     def __init__(self, *, clock: Clock | None = None, faults: Faults | None = None) -> None:
         super().__init__(clock=clock, faults=faults)
@@ -113,6 +113,16 @@ class SimWallets(SimStore):
         async with self._faults.call("wallets.mark_seen"):
             for order_id in order_ids:
                 self._pending.get(partition, {}).pop(order_id, None)
+
+    async def wallet(self, user_id: str, asset: str) -> Wallet | None:
+        """As WalletReader.wallet. Operation `wallets.balances`."""
+        async with self._faults.call("wallets.balances", is_read=True):
+            item = self._wallets.get((user_id, asset))
+            if item is None:
+                return None
+            return Wallet(
+                user_id=user_id, asset=asset, available=item.available, held=item.held, applied=dict(item.applied)
+            )
 
     async def replace(self, wallets: Sequence[Wallet]) -> None:
         """As WalletRestore.replace. Operation `wallets.replace`."""

@@ -13,6 +13,7 @@ from exchange_core.ports.database import (
     OrderView,
     Projection,
     Projections,
+    SettledRows,
     TradeView,
 )
 from exchange_core.ports.executions import ExecutionSink, ExecutionSource, Shard, StreamPage, StreamRecord
@@ -44,6 +45,7 @@ from exchange_core.ports.wallets import (
     Pending,
     Wallet,
     WalletHolds,
+    WalletReader,
     WalletRestore,
     WalletSettlement,
     item_count,
@@ -84,6 +86,7 @@ __all__ = [
     "RateLimiter",
     "Session",
     "SessionStore",
+    "SettledRows",
     "Shard",
     "SlotTakenError",
     "SnapshotStore",
@@ -93,6 +96,7 @@ __all__ = [
     "TradeView",
     "Wallet",
     "WalletHolds",
+    "WalletReader",
     "WalletRestore",
     "WalletSettlement",
     "item_count",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from exchange_core.candles import Candle, CandleInterval, Ticker
 from exchange_core.codec import Slot
@@ -185,4 +185,20 @@ class DatabaseReader(Protocol):
 
     async def positions(self) -> Sequence[JournalPosition]:
         """One a partition that has settled anything."""
+        ...
+
+
+class SettledRows(Protocol):
+    """What the reconciler reads of the database, at the writer's endpoint: rows of slots, which never change again."""
+
+    async def positions(self) -> Mapping[int, int]:
+        """Partition → the last slot that is in the database."""
+        ...
+
+    async def ledger(self, partition: int, after: int, through: int) -> Sequence[tuple[Any, ...]]:
+        """The ledger's lines of slots after < n ≤ through, by slot and line, in the adapters' order of columns."""
+        ...
+
+    async def trades(self, partition: int, after: int, through: int) -> Sequence[tuple[Any, ...]]:
+        """The trades of these slots, by symbol and id, likewise."""
         ...

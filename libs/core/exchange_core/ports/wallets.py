@@ -123,6 +123,18 @@ class WalletSettlement(Protocol):
         ...
 
 
+class WalletReader(Protocol):
+    """What the reconciler may read of wallets and intents."""
+
+    async def wallet(self, user_id: str, asset: str) -> Wallet | None:
+        """One wallet, read consistently."""
+        ...
+
+    async def all_pending(self, partition: int) -> Sequence[Pending]:
+        """Every intent of the partition that is not marked as seen, read consistently."""
+        ...
+
+
 class WalletRestore(Protocol):
     """What `rebuild` may do with wallets and intents, while no service runs."""
 
