@@ -13,7 +13,6 @@ Stopped in reverse: no new request is taken, those in flight are answered, what 
 """
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -81,7 +80,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """All that the gateway needs from the outside."""
+    """All that the gateway needs from the outside. `random` spreads load and names this process."""
 
     clock: Clock
     wallets: WalletHolds
@@ -97,6 +96,7 @@ class Ports:
     once: OnceMarks
     identity: IdentityProvider
     keys: KeySource
+    random: Random
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,8 +142,8 @@ async def run(config: Config, ports: Ports, stopping: asyncio.Event) -> None:
 
 def build(config: Config, ports: Ports) -> Stations:
     """Every part with the ports it needs."""
-    random = Random()  # noqa: S311 - spreads load, guards nothing
-    owner = f"{config.service_instance}-{secrets.token_hex(4)}"
+    random = ports.random
+    owner = f"{config.service_instance}-{random.getrandbits(32):08x}"
     commands = CommandDesk(
         ports.commands,
         random,

@@ -1,6 +1,7 @@
 """The one place that knows the concrete adapters of the gateway."""
 
 import asyncio
+from random import SystemRandom
 
 import aiohttp
 import structlog
@@ -57,5 +58,6 @@ async def bootstrap(config: Config, stopping: asyncio.Event) -> None:
                 auto_confirm=config.cognito_auto_confirm,
             ),
             keys=HttpKeySource(http, config.cognito_jwks_url),
+            random=SystemRandom(),
         )
         await run(config, ports, stopping)

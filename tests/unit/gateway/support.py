@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import aiohttp
@@ -263,6 +264,7 @@ async def running_gateway(*, is_ready: bool = True, **changes: Any) -> AsyncIter
         once=seen.redis,
         identity=directory,
         keys=directory,
+        random=Random(),
     )
     config = gateway_config(**changes)
     stopping = asyncio.Event()

@@ -10,7 +10,7 @@ from collections import ChainMap
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
 from exchange_adapters.sim.faults import Faults
 from exchange_adapters.sim.projection_fold import CandleKey, ProjectionFold, add_to_candles
@@ -44,7 +44,16 @@ class Database:
     checkpoints: dict[str, str] = field(default_factory=dict)
     fold: ProjectionFold = field(default_factory=ProjectionFold)
     commits: list[tuple[int, tuple[Slot, ...]]] = field(default_factory=list)
-    locks: dict[int, asyncio.Lock] = field(default_factory=dict)
+    locks: dict[int, object] = field(default_factory=dict)
+    """partition → the session that has it locked"""
+    unlocked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def unlock(self, partition: int, session: object) -> None:
+        """Give up a lock, if it is still this session's; all who wait look again."""
+        if self.locks.get(partition) is session:
+            del self.locks[partition]
+            self.unlocked.set()
+            self.unlocked = asyncio.Event()
 
 
 class SimProjection:
@@ -150,6 +159,19 @@ class SimProjections(SimStore):
     def __init__(self, *, clock: Clock | None = None, faults: Faults | None = None) -> None:
         super().__init__(clock=clock, faults=faults)
         self.database = Database()
+        self._sessions: list[tuple[int, object]] = []
+
+    def seen_by(self, faults: Faults) -> Self:
+        """The same database for another process, with connections of its own."""
+        view = super().seen_by(faults)
+        view._sessions = []
+        return view
+
+    def disconnect(self) -> None:
+        """The process died: its open transactions are rolled back, their locks free."""
+        for partition, session in self._sessions:
+            self.database.unlock(partition, session)
+        self._sessions.clear()
 
     def begin(self, partition: int) -> AbstractAsyncContextManager[Projection]:
         """As Projections.begin. Operations `database.begin` and `database.commit`."""
@@ -174,19 +196,27 @@ class SimProjections(SimStore):
     async def _transaction(self, partition: int) -> AsyncIterator[Projection]:
         async with self._faults.call("database.begin", is_read=True):
             pass
-        lock = self.database.locks.setdefault(partition, asyncio.Lock())
-        try:
-            async with asyncio.timeout(LOCK_TIMEOUT_S):
-                await lock.acquire()
-        except TimeoutError as error:
-            raise Conflict(f"partition {partition} is locked") from error
+        session = object()
+        await self._lock(partition, session)
+        self._sessions.append((partition, session))
         try:
             projection = SimProjection(self.database, partition, self._faults)
             yield projection
             async with self._faults.call("database.commit"):
                 self._commit(partition, projection)
         finally:
-            lock.release()
+            self.database.unlock(partition, session)
+            if (partition, session) in self._sessions:
+                self._sessions.remove((partition, session))
+
+    async def _lock(self, partition: int, session: object) -> None:
+        try:
+            async with asyncio.timeout(LOCK_TIMEOUT_S):
+                while partition in self.database.locks:
+                    await self.database.unlocked.wait()
+        except TimeoutError as error:
+            raise Conflict(f"partition {partition} is locked") from error
+        self.database.locks[partition] = session
 
     def _commit(self, partition: int, projection: SimProjection) -> None:
         slots = self.database.slots.setdefault(partition, [])

@@ -7,16 +7,21 @@ threads here: what waits for one would wait for ever, and a loop with nothing le
 """
 
 import asyncio
+import heapq
 from collections.abc import Callable, Coroutine, Generator
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
 
 
+TURNS_MAX: Final = 500_000
+"""More turns of the loop than this at one moment of virtual time are a circle."""
+
+
 class DeadlockError(RuntimeError):
-    """Every task waits, and no timer will ever wake one."""
+    """Every task waits and no timer will ever wake one; or all run in circles, and time does not go on."""
 
 
 class _NumberedTask(asyncio.Task[Any]):
@@ -37,24 +42,6 @@ class _NumberedFuture(asyncio.Future[Any]):
         return self._number
 
 
-class _Selector:
-    """Stands where BaseEventLoop waits for input: lets time pass instead."""
-
-    def __init__(self, loop: "VirtualTimeLoop") -> None:
-        self._loop = loop
-
-    def select(self, timeout_s: float | None) -> list[Any]:
-        """Called once a turn: 0 when callbacks are ready, None when neither callbacks nor timers are there."""
-        if timeout_s is None:
-            raise DeadlockError("nothing is left to happen")
-        if timeout_s > 0:
-            self._loop.jump()
-        return []
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
 class VirtualTimeLoop(asyncio.BaseEventLoop):
     """Starts at time 0 s."""
 
@@ -62,16 +49,36 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         super().__init__()
         self._now_s = 0.0
         self._made = 0
-        self._selector = _Selector(self)
+        self._turns_without_time = 0
         self.set_task_factory(self._make_task)
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
         return self._now_s
 
-    def jump(self) -> None:
-        """Move time to the next timer."""
-        self._now_s = max(self._now_s, self._scheduled[0].when())  # type: ignore[attr-defined]
+    def _run_once(self) -> None:
+        """One turn: time jumps to the next timer if nothing is ready; then all that is ready, and nothing that comes of
+        it, is called."""
+        ready, timers = self._ready, self._scheduled  # type: ignore[attr-defined]
+        while timers and (timers[0]._cancelled or timers[0]._when <= self._now_s or not ready):
+            timer = heapq.heappop(timers)
+            timer._scheduled = False
+            if timer._cancelled:
+                continue
+            if timer._when > self._now_s:
+                self._now_s, self._turns_without_time = timer._when, 0
+            ready.append(timer)
+        if not ready:
+            if self._stopping:  # type: ignore[attr-defined]
+                return
+            raise DeadlockError("nothing is left to happen")
+        self._turns_without_time += 1
+        if self._turns_without_time > TURNS_MAX:
+            raise DeadlockError(f"time stands still at {self._now_s} s: something runs in circles")
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
 
     def create_future(self) -> asyncio.Future[Any]:
         """A future that hashes by its number."""
@@ -88,9 +95,6 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
     def _next_number(self) -> int:
         self._made += 1
         return self._made
-
-    def _process_events(self, event_list: list[Any]) -> None:
-        assert not event_list, "there is no input"
 
     def _write_to_self(self) -> None:
         raise RuntimeError("no thread may wake a virtual loop: its time would not be its own")
