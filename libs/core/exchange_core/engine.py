@@ -173,6 +173,18 @@ class PartitionEngine:
             )
         ]
 
+    def refuse_unseen(self, command: Command) -> list[Event]:
+        """Refuse a command that `execute` failed at, as Reason.INVALID: its hold goes back, its id is known."""
+        state = self._state
+        if state.is_known(command.command_id):
+            return []
+        if not isinstance(command, PlaceOrder):
+            state.remember(command.command_id)
+            return [cash_desk.refuse(state, command, Reason.INVALID)]
+        state.memory.remember(command.order_id, command.user_id)
+        seq = state.number(command.symbol)[1] if command.symbol in state.symbols else 0
+        return [rejected(command, seq, Reason.INVALID)]
+
     def apply_slot(self, slot: Slot) -> None:
         """The fold: move on by one journaled slot. Events that do not follow from the state are our own bug."""
         state = self._state

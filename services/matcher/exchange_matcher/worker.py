@@ -29,6 +29,7 @@ from exchange_adapters.metrics import (
     STREAM_BLOCKED,
     TRADES_EXECUTED,
 )
+from exchange_core.commands import Command
 from exchange_core.events import CommandRefused, Event, OrderAccepted, OrderRejected, TradeExecuted
 from exchange_core.orders import Reason
 from exchange_core.ports import (
@@ -44,6 +45,7 @@ from exchange_core.topology import COMMAND_RETENTION_S
 from exchange_matcher.commit import Journal, SlotCommit
 from exchange_matcher.intake import Undecodable, read_delivery
 from exchange_matcher.publication import MarketPublication
+from exchange_matcher.quarantine import CommandFailedError, Quarantine
 from exchange_matcher.recovery import Recovered, recover
 from exchange_matcher.retry import PASSING_FAULTS, Outage, StoppedError
 from exchange_matcher.slots import EncodedSlot, Unit, pack_slots
@@ -118,13 +120,14 @@ class PartitionWorker:
         self._settings = settings
         self._on_state = on_state
         self._carried: Sequence[Delivery] = ()
+        self._quarantine = Quarantine()
         self._is_recovered = False
         self._is_blocked = False
         self._log = structlog.get_logger().bind(partition=partition)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Recover and work; again after losing a slot to another matcher. Ends between two batches once `stopping`
-        is set, or amid one that cannot go on. Raises Fatal."""
+        """Recover and work; again after losing a slot to another matcher, or when the engine failed at a command. Ends
+        between two batches once `stopping` is set, or amid one that cannot go on. Raises Fatal."""
         try:
             while not stopping.is_set():
                 self._set(is_recovered=False)
@@ -133,6 +136,13 @@ class PartitionWorker:
                 except SlotTakenError as error:
                     recorder.count(JOURNAL_TAKEOVERS, partition=self._partition)
                     self._log.warning("slot_taken", error=str(error))
+                except CommandFailedError as error:
+                    is_held = self._quarantine.note(error)
+                    self._log.error(
+                        "command_quarantined" if is_held else "command_failed",
+                        command_id=str(error.command_id),
+                        exc_info=error.__cause__,
+                    )
         except StoppedError:
             self._log.warning("stopped_amid_work")
 
@@ -162,7 +172,9 @@ class PartitionWorker:
             kept=recovered.snapshot_n,
         )
         outage = Outage("commands", stopping, partition=self._partition)
-        rounds = _Rounds(self._partition, self._ports, self._settings, recovered, commit, schedule, outage)
+        rounds = _Rounds(
+            self._partition, self._ports, self._settings, recovered, commit, schedule, outage, self._quarantine
+        )
         self._set(is_recovered=True)
         try:
             await rounds.refresh_caches()
@@ -197,10 +209,12 @@ class _Rounds:
         commit: SlotCommit,
         schedule: SnapshotSchedule,
         outage: Outage,
+        quarantine: Quarantine,
     ) -> None:
         self._partition = partition
         self._ports = ports
         self._settings = settings
+        self._quarantine = quarantine
         self._engine = recovered.engine
         self.n = recovered.n
         self._slot_at_ms = recovered.at_ms
@@ -242,7 +256,8 @@ class _Rounds:
         return float("inf") if due_ms is None else max(due_ms - self._ports.clock.now_ms(), 0) / 1000
 
     async def work(self, deliveries: Sequence[Delivery]) -> None:
-        """Take one batch all the way. Raises SlotTakenError or StoppedError with the messages unacknowledged."""
+        """Take one batch all the way. Raises SlotTakenError, CommandFailedError or StoppedError with the messages
+        unacknowledged."""
         if deliveries or self._is_due():
             await self._commit_batch(deliveries)
         await self.refresh_caches()
@@ -303,7 +318,7 @@ class _Rounds:
                 if isinstance(command, Undecodable):
                     batch.add(self._engine.refuse_undecodable(command.group, command.cause, command.digest))
                     continue
-                batch.add(self._engine.execute(command, at_ms))
+                batch.add(self._execute_one(command, at_ms))
                 if command.trace_id:
                     batch.traced.append(
                         TracedCommand(
@@ -315,9 +330,19 @@ class _Rounds:
                     )
         return batch
 
+    def _execute_one(self, command: Command, at_ms: int) -> Sequence[Event]:
+        if self._quarantine.holds(command.command_id):
+            return self._engine.refuse_unseen(command)
+        try:
+            return self._engine.execute(command, at_ms)
+        except Exception as error:
+            raise CommandFailedError(command.command_id, error) from error
+
     def _pack(self, batch: Batch) -> list[EncodedSlot]:
-        is_silent = batch.at_ms - self._slot_at_ms >= self._settings.heartbeat_ms
-        heartbeat: list[Unit] = [()] if is_silent else []
+        """Nothing but repeats still makes a slot, an empty one: they have moved the engine's time, and a snapshot must
+        be what the journal folds to."""
+        has_moved = batch.at_ms > self._slot_at_ms
+        heartbeat: list[Unit] = [()] if has_moved else []
         return pack_slots(
             batch.units or heartbeat,
             partition=self._partition,

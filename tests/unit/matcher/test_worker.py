@@ -69,6 +69,25 @@ async def test_a_redelivered_and_a_resent_command_change_nothing():
     await host.stop()
 
 
+@in_virtual_time
+async def test_a_batch_of_repeats_leaves_an_empty_slot_so_that_a_snapshot_is_what_the_journal_folds_to():
+    """The simulation's seed 2: repeats had moved the engine's time, and the last snapshot with it."""
+    world = await listed_world()
+    host = world.start()
+    await world.send(order(10, entered_at_ms=world.clock.now_ms()))
+    await world.until_drained()
+    await asyncio.sleep(1)
+    await world.send(order(10, entered_at_ms=world.clock.now_ms()))
+    await world.until_drained()
+    await host.stop()
+    folded = PartitionEngine(0)
+    for slot in await world.slots():
+        folded.apply_slot(slot)
+    newest = await world.cloud.snapshots.latest(0)
+    assert newest is not None
+    assert PartitionEngine.restore(newest[1]).state_hash() == folded.state_hash()
+
+
 STEPS = {
     "before the journal put": "journal.put",
     "between journal and stream": "kinesis.append",
