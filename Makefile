@@ -10,14 +10,17 @@ PROJECTS := $(addsuffix /pyproject.toml,$(PACKAGES))
 SERVICES := gateway matcher persister fanout
 INSTALLED := $(VENV)/installed
 LOCALSTACK_VENV := $(VENV)/localstack
+SEED ?= 1
+SEEDS ?= 0-9999
 LOCALSTACK_INSTALLED := $(LOCALSTACK_VENV)/installed
 
 # Tests that share nothing run side by side; the others share servers that are started once for all of them.
-INDEPENDENT := tests/unit tests/property tests/versions
+INDEPENDENT := tests/unit tests/property tests/versions tests/sim
 ON_ALL_CORES := -n logical --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check lint types unit rules bench localstack lock clean containers sizes package-persister
+.PHONY: help up down test check lint types unit rules bench sim campaign localstack lock clean containers sizes \
+	package-persister
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 26
@@ -36,6 +39,12 @@ check: lint types unit ## the quick gate: lint, types, imports, unit and propert
 
 bench: $(INSTALLED) ## measure, and print the table
 	@$(BIN)/crossbook bench $(FLAGS)
+
+sim: $(INSTALLED) ## live through one simulated world, and judge it (SEED=42)
+	@$(BIN)/python -m simulation $(SEED)
+
+campaign: $(INSTALLED) ## live through many, on all cores, going on where it was (SEEDS=0-9999 FLAGS="--seconds 3600")
+	@nice -n 19 $(BIN)/python -m simulation.campaign $(SEEDS) $(FLAGS)
 
 containers: ## start the exchange in containers (Docker with Compose v2), and say in which world
 	@docker compose up --wait; status=$$?; docker compose logs --no-log-prefix --tail 2 bootstrap; exit $$status

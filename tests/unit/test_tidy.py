@@ -10,7 +10,7 @@ import pytest
 from exchange_core import topology
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("libs", "services", "twin", "bench")
+PACKAGES = ("libs", "services", "twin", "bench", "simulation")
 MAX_LINES = 400
 BANNED_IN_CORE = (
     r"\btime\.time",

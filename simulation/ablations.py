@@ -1,0 +1,235 @@
+"""The exchange without one of its safeguards: each must be caught, or the checks prove nothing.
+
+An ablation is a part with a safeguard taken out, put in the place of the real one from outside, and the weather that
+the safeguard is there for. `catch` lives through seeds until every check that is expected to tell has told.
+"""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from unittest.mock import patch
+
+import exchange_gateway.orders
+import exchange_matcher.recovery
+from exchange_adapters.sim import SimHistory, SimJournal, SimWallets
+from exchange_adapters.sim.projections import SimProjection, SimProjections
+from exchange_core.memory import CommandMemory
+from exchange_core.topology import Topology
+from exchange_core.triggers import TriggerBook
+from exchange_gateway.holds import _Transaction
+from exchange_gateway.nodes import NodeLease
+from exchange_gateway.sweeper import Sweeper
+from exchange_matcher.commit import SlotCommit
+from exchange_matcher.publication import MarketPublication
+from exchange_matcher.worker import _Rounds
+from simulation import broken
+from simulation.checks import Verdict, examine
+from simulation.weather import Weather
+from simulation.world import live
+
+SEEDS_MAX: Final = 12
+"""Every ablation is caught within this many seeds, counted from 0."""
+
+_FAIR: Final = Weather(delay_ms=(0, 20))
+_LOSSY: Final = Weather(rates={"lost_requests": 0.1, "lost_answers": 0.2}, delay_ms=(0, 20))
+_DEADLY: Final = Weather(events=("kills",), delay_ms=(0, 200))
+_SLOW_AND_DEADLY: Final = Weather(events=("kills", "pauses"), delay_ms=(0, 1_500))
+_DOUBLED: Final = Weather(events=("twins", "pauses", "pauses"), delay_ms=(0, 20))
+_NO_QUEUE: Final = Weather(rates={"unavailable": 0.2}, events=("outages",), pause_s=0.1)
+_FORGETFUL: Final = Weather(events=("cache_losses",), delay_ms=(0, 20))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ablation:
+    """`patches` are (owner, attribute, replacement); `tells` the checks that must tell; `covers_checks` says that the
+    checks too run on the broken part."""
+
+    patches: Sequence[tuple[Any, str, Any]]
+    weather: Weather
+    tells: frozenset[str]
+    covers_checks: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catch:
+    """What one ablation came to: the seed at which every expected check had told, and all that told until then."""
+
+    seeds: int
+    told: frozenset[str]
+
+
+def catch(ablation: Ablation, seeds: int = SEEDS_MAX) -> Catch | None:
+    """Live until all checks of `tells` have told; None if they do not within so many seeds."""
+    told: set[str] = set()
+    for seed in range(seeds):
+        told |= _examined(ablation, seed).found.keys()
+        if ablation.tells <= told:
+            return Catch(seeds=seed + 1, told=frozenset(told))
+    return None
+
+
+def _examined(ablation: Ablation, seed: int) -> Verdict:
+    with contextlib.ExitStack() as stack:
+        for owner, attribute, replacement in ablation.patches:
+            stack.enter_context(patch.object(owner, attribute, replacement))
+        aftermath = live(seed, weather=ablation.weather)
+        if ablation.covers_checks:
+            return examine(aftermath)
+    return examine(aftermath)
+
+
+ABLATIONS: Final[dict[str, Ablation]] = {
+    "commands are not remembered": Ablation(
+        patches=[(CommandMemory, "remember", lambda *_: None)],
+        weather=_LOSSY,
+        tells=frozenset({"engine: commands lead to the journal", "holds: equal open exposure"}),
+    ),
+    "acknowledged before journaled": Ablation(
+        patches=[(_Rounds, "_commit_batch", broken.acknowledge_first)],
+        weather=Weather(events=("kills",), delay_ms=(0, 1_500), victims=("matcher",), pause_s=0.1),
+        tells=frozenset({"clients: cancels come true"}),
+    ),
+    "published before journaled": Ablation(
+        patches=[(_Rounds, "_commit_batch", broken.publish_first)],
+        weather=_DOUBLED,
+        tells=frozenset({"feed: every trade true and told once"}),
+    ),
+    "fed before journaled": Ablation(
+        patches=[(SlotCommit, "commit", broken.feed_first)],
+        weather=_DOUBLED,
+        tells=frozenset({"stream: carries the journal"}),
+    ),
+    "a slot can be written again": Ablation(
+        patches=[(SimJournal, "put", broken.put_over)],
+        weather=_DOUBLED,
+        tells=frozenset({"stream: carries the journal", "journal: engine rebuilds, books agree"}),
+    ),
+    "an ambiguous put is taken for done": Ablation(
+        patches=[(SlotCommit, "_put", broken.guess_the_put)],
+        weather=_LOSSY,
+        tells=frozenset({"journal: slots gapless and readable", "journal: seq and trade ids gapless"}),
+    ),
+    "recovery does not feed again": Ablation(
+        patches=[(exchange_matcher.recovery, "decode_slot", broken.as_if_fed)],
+        weather=_SLOW_AND_DEADLY,
+        tells=frozenset({"liveness: at rest a minute after healing", "database: at the journal's head"}),
+    ),
+    "no quarantine": Ablation(
+        patches=[(_Rounds, "_execute_one", broken.execute_unguarded)],
+        weather=_FAIR,
+        tells=frozenset({"processes: none fails", "poison: other symbols go on"}),
+    ),
+    "a message gets one chance": Ablation(
+        patches=[(Topology, "orders_queue", broken.one_chance)],
+        weather=_SLOW_AND_DEADLY,
+        tells=frozenset({"queues: no dead letters"}),
+    ),
+    "caches are written once": Ablation(
+        patches=[(MarketPublication, "refresh", broken.nothing)],
+        weather=_FORGETFUL,
+        tells=frozenset({"Redis: orderbook and price"}),
+    ),
+    "trades are not published": Ablation(
+        patches=[(MarketPublication, "publish", broken.nothing)],
+        weather=_FAIR,
+        tells=frozenset({"feed: whole when healthy"}),
+    ),
+    "snapshots lack waiting orders": Ablation(
+        patches=[(TriggerBook, "__iter__", broken.none_waiting)],
+        weather=_DEADLY,
+        tells=frozenset({"snapshots: are the fold"}),
+    ),
+    "wallets settle whatever comes": Ablation(
+        patches=[(SimWallets, "settle", broken.settle_regardless)],
+        weather=_LOSSY,
+        tells=frozenset(
+            {
+                "wallets: equal the journal's fold",
+                "money: conserved per asset at every slot",
+                "settlement: again changes nothing",
+            }
+        ),
+        covers_checks=True,
+    ),
+    "position outside the transaction": Ablation(
+        patches=[
+            (SimProjections, "_transaction", broken.rows_then_position),
+            (SimProjection, "_follow", broken.follow_nothing),
+        ],
+        weather=_LOSSY,
+        tells=frozenset({"database: recorded the journal"}),
+    ),
+    "rows are committed in part": Ablation(
+        patches=[(SimProjection, "record", broken.record_in_part), (SimProjection, "_follow", broken.follow_nothing)],
+        weather=Weather(pause_s=0.1),
+        tells=frozenset(
+            {
+                "database: orders",
+                "database: trades and fills",
+                "database: candles",
+                "database: ledger",
+                "database: instruments",
+            }
+        ),
+    ),
+    "no archive": Ablation(
+        patches=[(SimHistory, "put", broken.nothing)],
+        weather=_FAIR,
+        tells=frozenset({"history in S3: covers and agrees"}),
+    ),
+    "no sweeper": Ablation(
+        patches=[(Sweeper, "sweep", broken.sweep_nothing)],
+        weather=_NO_QUEUE,
+        tells=frozenset({"liveness: at rest a minute after healing"}),
+    ),
+    "holds and intents apart": Ablation(
+        patches=[(SimWallets, "commit", broken.hold_then_promise)],
+        weather=_LOSSY,
+        tells=frozenset({"holds: none without an order", "wallets: equal the journal's fold"}),
+    ),
+    "no hold is taken": Ablation(
+        patches=[(_Transaction, "_total_holds", broken.hold_nothing)],
+        weather=_FAIR,
+        tells=frozenset({"wallets: equal the journal's fold"}),
+    ),
+    "an ambiguous hold is told as refused": Ablation(
+        patches=[(_Transaction, "_attempt", broken.refuse_in_doubt)],
+        weather=_LOSSY,
+        tells=frozenset({"clients: refusals are final"}),
+    ),
+    "intents are not listed as pending": Ablation(
+        patches=[(SimWallets, "_store", broken.store_unlisted)],
+        weather=_NO_QUEUE,
+        tells=frozenset(
+            {
+                "intents: journaled as sent, or pending",
+                "clients: promises are kept",
+                "clients: amendments come true",
+            }
+        ),
+    ),
+    "client ids are not unique": Ablation(
+        patches=[(SimWallets, "_refuse", broken.refuse_no_repeat)],
+        weather=_FAIR,
+        tells=frozenset({"clients: an id names one order", "clients: transfers happen once"}),
+    ),
+    "node numbers are not leased": Ablation(
+        patches=[
+            (NodeLease, "_acquire_any", broken.same_node),
+            (NodeLease, "_acquire", lambda self, _: broken.same_node(self)),
+        ],
+        weather=Weather(pause_s=0.1),
+        tells=frozenset({"clients: promises are kept"}),
+    ),
+    "only settled orders are found": Ablation(
+        patches=[(exchange_gateway.orders, "_on_its_way", broken.only_what_is_settled)],
+        weather=Weather(delay_ms=(0, 200)),
+        tells=frozenset({"clients: reads are true"}),
+    ),
+    "the gateway rounds prices": Ablation(
+        patches=[(exchange_gateway.orders, "price_order", broken.round_up)],
+        weather=_FAIR,
+        tells=frozenset({"clients: orders were asked for"}),
+    ),
+}

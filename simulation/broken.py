@@ -1,0 +1,183 @@
+"""Parts of the exchange with one safeguard taken out: what `ablations` puts in the place of the real ones."""
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any, Final
+
+import exchange_gateway.orders
+from exchange_adapters.sim import SimWallets
+from exchange_adapters.sim.projections import SimProjection
+from exchange_adapters.sim.wallets import _WalletItem
+from exchange_core.codec import Slot, decode_slot
+from exchange_core.errors import Ambiguous
+from exchange_core.events import Event, SymbolStatusChanged, TradeExecuted
+from exchange_core.ids import IdGenerator
+from exchange_core.ports import Delivery, Intent
+from exchange_core.topology import Topology
+from exchange_core.triggers import TriggerBook
+from exchange_gateway.holds import Admitted, FundsShort
+from exchange_gateway.problems import Code, ProblemError
+from exchange_matcher.slots import EncodedSlot
+from exchange_matcher.worker import _Rounds
+
+# Matcher
+
+
+async def acknowledge_first(self: Any, deliveries: Sequence[Delivery]) -> None:
+    await self._acknowledge([delivery.receipt for delivery in deliveries])
+    await _COMMIT_BATCH(self, deliveries)
+
+
+async def publish_first(self: Any, deliveries: Sequence[Delivery]) -> None:
+    batch = self._execute(deliveries)
+    await self._publication.publish(self._engine, chain.from_iterable(batch.units), batch.at_ms)
+    for encoded in self._pack(batch):
+        await self._commit.commit(encoded)
+        self.n, self._slot_at_ms = encoded.slot.n, encoded.slot.at_ms
+    await self._acknowledge(batch.receipts)
+
+
+def execute_unguarded(self: Any, command: Any, at_ms: int) -> Any:
+    return self._engine.execute(command, at_ms)
+
+
+async def put_over(self: Any, partition: int, n: int, data: bytes) -> None:
+    async with self._faults.call("journal.put"):
+        self._slots.setdefault(partition, {})[n] = data
+
+
+async def guess_the_put(self: Any, n: int, data: bytes) -> None:
+    try:
+        await self._journal.put(self._partition, n, data)
+    except Ambiguous:
+        return
+
+
+async def feed_first(self: Any, encoded: EncodedSlot) -> None:
+    await self.feed(encoded.data)
+    await self._put(encoded.slot.n, encoded.data)
+
+
+def as_if_fed(data: bytes) -> Slot:
+    slot = decode_slot(data)
+    return dataclasses.replace(slot, fed_through=slot.n)
+
+
+async def nothing(*_: Any, **__: Any) -> None:
+    return None
+
+
+def one_chance(self: Topology, partition: int) -> Any:
+    return dataclasses.replace(_ORDERS_QUEUE(self, partition), max_receives=1)
+
+
+# Persister and its stores
+
+
+async def settle_regardless(
+    self: Any, user_id: str, asset: str, partition: int, *, first: int, last: int, available: int, held: int
+) -> None:
+    async with self._faults.call("wallets.settle"):
+        wallet = self._wallets.setdefault((user_id, asset), _WalletItem())
+        wallet.available += available
+        wallet.held += held
+        wallet.applied[partition] = last
+
+
+@contextlib.asynccontextmanager
+async def rows_then_position(self: Any, partition: int) -> AsyncIterator[SimProjection]:
+    """The rows in one transaction, the position in another."""
+    projection = SimProjection(self.database, partition, self._faults)
+    projection._position = _POSITIONS.setdefault(id(self.database), {}).get(partition, 0)
+    yield projection
+    self._commit(partition, projection)
+    async with self._faults.call("database.commit"):
+        _POSITIONS[id(self.database)][partition] = projection.position
+
+
+def follow_nothing(_: Any, __: Slot) -> None:
+    """A database without the constraint that an order enters once."""
+
+
+async def record_in_part(self: Any, slots: Sequence[Slot]) -> None:
+    """Some of the rows get lost."""
+    await _RECORD(self, slots)
+    self.recorded[-len(slots) :] = [
+        dataclasses.replace(slot, events=tuple(event for event in slot.events if not _is_lost(event))) for slot in slots
+    ]
+
+
+def _is_lost(event: Event) -> bool:
+    match event:
+        case TradeExecuted():
+            return event.trade_id % 3 == 0
+        case SymbolStatusChanged():
+            return True
+    return False
+
+
+# Gateway and its stores
+
+
+async def sweep_nothing(*_: Any) -> int:
+    return 0
+
+
+async def hold_then_promise(self: Any, holds: Mapping[tuple[str, str], int], intents: Sequence[Intent]) -> None:
+    await _WALLETS_COMMIT(self, holds, [])
+    await _WALLETS_COMMIT(self, {}, intents)
+
+
+def hold_nothing(_: Any) -> dict[tuple[str, str], int]:
+    return {}
+
+
+async def refuse_in_doubt(self: Any) -> None:
+    try:
+        await self._holds.commit(self._total_holds(), [request.intent for request in self._remaining])
+    except Ambiguous:
+        self._settle_all(FundsShort(available=0))
+    else:
+        self._settle_all(Admitted())
+
+
+def store_unlisted(self: Any, intent: Intent) -> None:
+    _STORE(self, intent)
+    self._pending[intent.partition].pop(intent.order_id)
+
+
+def refuse_no_repeat(self: Any, holds: Mapping[tuple[str, str], int], intents: Sequence[Intent]) -> None:
+    _REFUSE(self, holds, [dataclasses.replace(intent, client_order_id=None) for intent in intents])
+
+
+async def same_node(self: Any) -> bool:
+    self._node, self._ids = 0, self._ids or IdGenerator(0)
+    self._good_until_s = asyncio.get_running_loop().time() + 3_600
+    return True
+
+
+def only_what_is_settled(_: Any) -> Any:
+    raise ProblemError(Code.ORDER_NOT_FOUND, "the database does not know it")
+
+
+def round_up(*arguments: Any, **options: Any) -> Any:
+    order = _PRICE_ORDER(*arguments, **options)
+    is_sell = order.side == "sell" and order.price is not None
+    return dataclasses.replace(order, price=order.price + 1) if is_sell else order
+
+
+def none_waiting(_: TriggerBook) -> Iterator[Any]:
+    return iter(())
+
+
+_COMMIT_BATCH: Final[Any] = _Rounds._commit_batch
+_RECORD: Final[Any] = SimProjection.record
+_WALLETS_COMMIT: Final[Any] = SimWallets.commit
+_STORE: Final[Any] = SimWallets._store
+_REFUSE: Final[Any] = SimWallets._refuse
+_ORDERS_QUEUE: Final[Any] = Topology.orders_queue
+_PRICE_ORDER: Final[Any] = exchange_gateway.orders.price_order  # type: ignore[attr-defined]
+_POSITIONS: Final[dict[int, dict[int, int]]] = {}

@@ -1,0 +1,123 @@
+"""Many seeds on all cores: `python -m simulation.campaign 0-99999 --processes 2 --file campaign.jsonl`.
+
+One line of JSON a seed is appended as it ends, so a campaign that was stopped goes on where it was: a seed whose line
+is there is not lived again. Ends with the figures of all lines, and with 1 if any seed was not clean.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from simulation.checks import examine
+from simulation.world import live
+
+
+def judge_seed(seed: int) -> dict[str, Any]:
+    """A seed's line: figures, trace, and what was found. What fails as a program is a finding too."""
+    started_s = time.process_time()
+    try:
+        aftermath = live(seed)
+        verdict = examine(aftermath)
+    except Exception:  # the campaign goes on; the seed is reported
+        return {"seed": seed, "found": {"simulation: failed": [traceback.format_exc(limit=-6)]}, "figures": {}}
+    return {
+        "seed": seed,
+        "found": verdict.found,
+        "weather": aftermath.weather.kinds,
+        "figures": aftermath.figures.plain(),
+        "trace": aftermath.trace,
+        "cpu_s": round(time.process_time() - started_s, 3),
+    }
+
+
+def seeds_of(text: str) -> range:
+    """`7` or `0-999`."""
+    first, _, last = text.partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
+def totals(lines: Iterable[dict[str, Any]]) -> str:
+    """The figures of all seeds."""
+    sums: Counter[str] = Counter()
+    faults: Counter[str] = Counter()
+    kinds: Counter[str] = Counter()
+    seeds, dirty = 0, []
+    for line in lines:
+        seeds += 1
+        if line["found"]:
+            dirty.append(line["seed"])
+        kinds.update(line.get("weather", ()))
+        sums["cpu_s"] += line.get("cpu_s", 0)
+        for name, value in line["figures"].items():
+            if name == "faults":
+                faults.update(value)
+            else:
+                sums[name] += value
+    rows = [f"seeds            {seeds:,}, not clean: {len(dirty)} {dirty[:20] or ''}"]
+    rows.append(
+        f"simulated hours  {sums.pop('virtual_s', 0) / 3600:,.1f} in {sums.pop('cpu_s', 0) / 3600:,.1f} hours of CPU"
+    )
+    rows.append(f"settled after    {sums.pop('settle_s', 0) / max(1, seeds):.1f} s on average")
+    rows += [f"{name:<17}{value:,.0f}" for name, value in sums.items()]
+    rows.append("faults           " + ", ".join(f"{kind} {count:,}" for kind, count in sorted(faults.items())))
+    rows.append("weather          " + ", ".join(f"{kind} in {count:,}" for kind, count in sorted(kinds.items())))
+    return "\n".join(rows)
+
+
+def known_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """What an earlier run has written; a line that was cut off by a kill is passed over."""
+    for text in path.read_text().splitlines() if path.exists() else ():
+        try:
+            yield json.loads(text)
+        except json.JSONDecodeError:
+            continue
+
+
+def run(seeds: range, processes: int, path: Path, seconds: float) -> int:
+    """Live through the seeds that are not in the file yet, for at most so long."""
+    done = {line["seed"] for line in known_lines(path)}
+    deadline_s = time.monotonic() + seconds
+    rest = (seed for seed in seeds if seed not in done)
+    until_then = (seed for seed in rest if time.monotonic() < deadline_s)
+    with path.open("a") as file, multiprocessing.Pool(processes, initializer=os.nice, initargs=(19,)) as pool:
+        for line in pool.imap_unordered(judge_seed, until_then, chunksize=1):
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            for name, texts in line["found"].items():
+                sys.stdout.write(f"seed {line['seed']}: {name}: {texts[0]}\n")
+                sys.stdout.flush()
+            if time.monotonic() > deadline_s:
+                break
+        pool.terminate()
+    lines = list(known_lines(path))
+    sys.stdout.write(f"commit           {_commit()}\n{totals(lines)}\n")
+    return 1 if any(line["found"] for line in lines) else 0
+
+
+def _commit() -> str:
+    answer = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True)  # noqa: S607
+    return answer.stdout.strip() or "unknown"
+
+
+def main() -> int:
+    """See the module."""
+    parser = argparse.ArgumentParser(prog="python -m simulation.campaign")
+    parser.add_argument("seeds", type=seeds_of, help="7 or 0-999")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--file", type=Path, default=Path("campaign.jsonl"))
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so long")
+    options = parser.parse_args()
+    return run(options.seeds, options.processes, options.file, options.seconds)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""The market of every simulated world: three symbols on two partitions, so that two of them share one and two share
+an asset, and few, poor users, so that what they do collides."""
+
+from typing import Any, Final
+
+from exchange_core.instruments import partition_of
+from simulation.hosts import PARTITIONS
+
+USERS: Final = ("ann", "bob", "cyd")
+SYMBOLS: Final = ("BTCUSDT", "ETHBTC", "ETHUSDT")
+PARTITION_OF: Final = {"BTCUSDT": 0, "ETHBTC": 0, "ETHUSDT": 1}
+DEPOSITS: Final = {"BTC": 6, "ETH": 60, "USDT": 600}
+"""What each user is given, in whole units of the asset."""
+TICKS: Final = {"BTCUSDT": ("0.5", 200), "ETHBTC": ("0.001", 100), "ETHUSDT": ("0.05", 200)}
+"""symbol → (tick, reference price in ticks)"""
+LOTS: Final = {"BTCUSDT": "0.01", "ETHBTC": "0.1", "ETHUSDT": "0.1"}
+SPREAD_TICKS: Final = 3
+"""Orders stand at most so many ticks from the reference."""
+assert {partition_of(user, PARTITIONS) for user in USERS} == {0, 1}, "cash comes by both partitions"
+
+
+def listing(symbol: str) -> dict[str, Any]:
+    """The body that lists a symbol. Quantities stay small, so that fees are rounded often."""
+    tick, reference = TICKS[symbol]
+    return {
+        "symbol": symbol,
+        "base": symbol[:3],
+        "quote": symbol[3:],
+        "base_decimals": 4,
+        "quote_decimals": 4,
+        "tick_size": tick,
+        "lot_size": LOTS[symbol],
+        "min_quantity": LOTS[symbol],
+        "max_quantity": "1000",
+        "min_notional": "0",
+        "maker_fee_bps": 10,
+        "taker_fee_bps": 25,
+        "band_bps": 1_000,
+        "reference_price": steps_text(tick, reference),
+        "partition": PARTITION_OF[symbol],
+        "max_open_orders": 12,
+        "breaker_bps": 250 if symbol == "ETHUSDT" else 0,
+        "breaker_window_ms": 5_000 if symbol == "ETHUSDT" else 0,
+        "breaker_halt_ms": 2_000 if symbol == "ETHUSDT" else 0,
+    }
+
+
+def steps_text(step: str, count: int) -> str:
+    """`count` steps as decimal text."""
+    whole, _, decimals = step.partition(".")
+    digits = str(int(whole + decimals) * count).rjust(len(decimals) + 1, "0")
+    return f"{digits[: -len(decimals)]}.{digits[-len(decimals) :]}" if decimals else digits

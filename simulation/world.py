@@ -1,0 +1,345 @@
+"""One world: hosts, clients and weather of one seed; chaos first, then everything heals and must settle.
+
+1 open      hosts start, an operator lists the market and funds the users: nothing goes wrong yet
+2 chaos     clients act while the weather does what it will
+3 heal      faults end, paused processes wake, dead ones start; within SETTLE_S all must have come to rest
+4 probe     one poisoned message and one bomb, in one symbol; the other symbols must trade on at once
+5 close     every service is stopped in good order, and the stores are evidence
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from exchange_adapters.sim import SimClock, SimCloud
+from exchange_core.ports import Session
+from exchange_core.topology import Topology
+from exchange_matcher.publication import REFRESH_S
+from simulation.bombs import armed
+from simulation.cloud import Taps, build_cloud
+from simulation.determinism import determinism, random_of
+from simulation.directory import OPERATOR, Directory, session_of
+from simulation.figures import Figures, failovers
+from simulation.history import Call, History
+from simulation.hosts import PARTITIONS, Host, Pace, Surroundings
+from simulation.market import DEPOSITS, SYMBOLS, TICKS, USERS, listing, steps_text
+from simulation.network import Network
+from simulation.processes import SimulationLoop
+from simulation.storm import TWIN, Storm
+from simulation.weather import Weather
+from simulation.workload import BOMB_PREFIX, Desk, Operator, Trader, Watcher
+
+GATEWAYS: Final = ("gateway-1", "gateway-2")
+SETTLE_S: Final = 60.0
+PROBE_S: Final = 5.0
+"""How long an order may take to reach the journal while another symbol is poisoned."""
+_OPEN_S: Final = 60.0
+_POLL_S: Final = 0.5
+_RESTART_S: Final = 1.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Aftermath:
+    """All that is left of a world when it has ended: what the checks look at."""
+
+    seed: int
+    weather: Weather
+    cloud: SimCloud
+    taps: Taps
+    history: History
+    figures: Figures
+    crashes: list[str]
+    settled: bool
+    unsettled_because: str
+    probe_slow: list[str]
+    feed_missed: list[str]
+    acknowledged_cancels: set[int]
+    trace: str
+
+
+class World:
+    """The parts of one seed. `run` may be called once, inside a SimulationLoop."""
+
+    def __init__(
+        self, seed: int, loop: SimulationLoop, *, weather: Weather | None = None, chaos_s: float = 25.0
+    ) -> None:
+        self.seed = seed
+        self._loop = loop
+        self._random = random_of(seed, "world")
+        self.weather = weather or Weather.draw(random_of(seed, "weather"))
+        self._chaos_s = chaos_s
+        self._clock = SimClock(origin_s=0.0)
+        self.cloud, self.taps = build_cloud(Topology(partitions=PARTITIONS), self._clock)
+        self._network = Network(loop)
+        self._trace = hashlib.sha256()
+        self.figures = Figures()
+        self._around = Surroundings(
+            loop=loop, network=self._network, cloud=self.cloud, directory=Directory(), heard=self._hear
+        )
+        self.history = History()
+        self._desk = Desk(self._network, self.history, GATEWAYS)
+        self._pace = Pace(snapshot_slots=self._random.choice((3, 8, 40)))
+        self.hosts = {
+            name: self._host(name, name) for name in (*GATEWAYS, "matcher-1", "matcher-2", "persister-1", "fanout-1")
+        }
+        self._storm = Storm(
+            loop, self._random, self.weather, self.cloud, self._network, self.hosts, self._host, self.figures
+        )
+        self._watcher_ending = asyncio.Event()
+        self._watcher = Watcher(self._network, "fanout-1", self.history, self._watcher_ending)
+        self._background: list[asyncio.Task[Any]] = []
+
+    def _host(self, name: str, instance: str) -> Host:
+        return Host(name, instance, self._around, random_of(self.seed, name), self._pace)
+
+    def _hear(self, process: str, operation: str) -> None:
+        """The trace: every answered call of every process, with its time."""
+        self.figures.store_calls += 1
+        self._trace.update(f"{self._loop.time():.6f} {process} {operation}\n".encode())
+
+    async def run(self) -> Aftermath:
+        """Live through it all."""
+        await self._open()
+        await self._chaos()
+        settled, why = await self._heal()
+        probe_slow, missed = await self._probe() if settled else ([], [])
+        await self._close()
+        return self._aftermath(settled, why, probe_slow, missed)
+
+    async def _open(self) -> None:
+        for user_id in (*USERS, OPERATOR):
+            session = Session(session_id=session_of(user_id), user_id=user_id, created_at_ms=0, expires_at_ms=1 << 62)
+            await self.cloud.sessions.put(session)
+        for host in self.hosts.values():
+            host.start()
+        self._background = [asyncio.ensure_future(self._supervise())]
+        for symbol in SYMBOLS:
+            await self._surely(f"list {symbol}", "/api/v1/admin/instruments", listing(symbol))
+        await self._until(lambda: len(self._listed()) == len(SYMBOLS), "the market to be listed")
+        for user_id in USERS:
+            for asset, amount in DEPOSITS.items():
+                body = {"user_id": user_id, "asset": asset, "amount": amount, "transfer_id": f"first-{user_id}-{asset}"}
+                await self._surely(f"fund {user_id}", "/api/v1/admin/deposits", body)
+        await self._until(lambda: not self._unrest(), "the first funds")
+        self._background.append(asyncio.ensure_future(self._watcher.run()))
+
+    async def _surely(self, what: str, path: str, body: dict[str, Any]) -> None:
+        deadline_s = self._loop.time() + _OPEN_S
+        while True:
+            call = await self._desk.call(OPERATOR, "open", "POST", path, host=GATEWAYS[0], body=body)
+            if call.is_promise:
+                return
+            assert self._loop.time() < deadline_s, f"{what}: {call}"
+            await asyncio.sleep(0.2)
+
+    def _listed(self) -> set[str]:
+        return set(self.cloud.projections.database.fold.instruments)
+
+    async def _chaos(self) -> None:
+        ending = asyncio.Event()
+        random = self._random
+        has_bombs = "bombs" in self.weather.events
+        clients: list[Any] = [
+            Trader(
+                self._desk,
+                user_id,
+                random_of(self.seed, user_id),
+                pause_s=self.weather.pause_s or random.choice((0.1, 0.4, 1.2)),
+                has_bombs=has_bombs,
+                ending=ending,
+            )
+            for user_id in USERS
+        ]
+        clients.append(Operator(self._desk, random_of(self.seed, OPERATOR), ending))
+        working = [asyncio.ensure_future(client.run()) for client in clients]
+        await self._storm.rage(self._chaos_s)
+        ending.set()
+        self._storm.end()
+        await asyncio.gather(*working)
+
+    async def _supervise(self) -> None:
+        """Starts what has ended, as long as the world lasts."""
+        while True:
+            await asyncio.sleep(self._random.uniform(0.5, 2 * _RESTART_S))
+            for host in list(self.hosts.values()):
+                host.restart_if_ended()
+
+    async def _heal(self) -> tuple[bool, str]:
+        """Whether all came to rest in time, else what did not. Whoever started an instance twice stops one of them: two
+        of one name share its leases, and take turns in writing the caches for as long as both live."""
+        healed_s = self._loop.time()
+        await asyncio.gather(*[self.hosts[name].stop() for name in sorted(self.hosts) if name.endswith(TWIN)])
+        quiet = 0
+        while quiet < 2:
+            await asyncio.sleep(_POLL_S)
+            unrest = self._unrest()
+            quiet = 0 if unrest else quiet + 1
+            if self._loop.time() - healed_s > SETTLE_S:
+                return False, unrest or "restless"
+        self.figures.settle_s = self._loop.time() - healed_s
+        return True, ""
+
+    def _unrest(self) -> str:
+        """What keeps the exchange from being at rest: empty when nothing does."""
+        idle = [name for name, host in self.hosts.items() if not host.is_running and not name.endswith(TWIN)]
+        return self._what_is_on_its_way() or (f"{idle} are not running" if idle else "")
+
+    def _what_is_on_its_way(self) -> str:
+        for partition in range(PARTITIONS):
+            if self.cloud.queues.depth(partition):
+                return f"the queue of partition {partition} holds {self.cloud.queues.depth(partition)} messages"
+            wallets: Any = self.cloud.wallets
+            waiting = wallets._pending.get(partition)
+            if waiting:
+                return f"{len(waiting)} intents of partition {partition} are pending: {sorted(waiting)[:3]}"
+            head, position = self.cloud.journal.head(partition), len(self.cloud.projections.recorded(partition))
+            if position < head:
+                return f"the database is at slot {position} of {head} of partition {partition}"
+        return ""
+
+    async def _probe(self) -> tuple[list[str], list[str]]:
+        """Poison one symbol; what was slow elsewhere, and what a listener of a healthy feed did not hear."""
+        await self._until_listening()
+        sick, *others = self._random.sample(SYMBOLS, len(SYMBOLS))
+        self._storm.poison(sick)
+        bomb = {**_probe_order(sick, "buy"), "client_order_id": f"{BOMB_PREFIX}probe"}
+        await self._desk.call(USERS[0], "place", "POST", "/api/v1/order", host=GATEWAYS[0], body=bomb)
+        slow: list[str] = []
+        for symbol in others:
+            sent_s = self._loop.time()
+            call = await self._place_probe(symbol)
+            while call.order_id is not None and not self._is_journaled(call.order_id, symbol):
+                if self._loop.time() - sent_s > PROBE_S:
+                    slow.append(f"order {call.order_id} in {symbol} was not journaled in {PROBE_S} s")
+                    break
+                await asyncio.sleep(0.05)
+            if call.order_id is None:
+                slow.append(f"an order in {symbol} got {call.fate} {call.status} {call.code}")
+        heard_before = len(self.history.trades)
+        for symbol in others:
+            for user_id, side in ((USERS[1], "sell"), (USERS[2], "buy")):
+                body = {**_probe_order(symbol, side), "client_order_id": f"probe-{symbol}-{side}"}
+                await self._desk.call(user_id, "place", "POST", "/api/v1/order", host=GATEWAYS[1], body=body)
+        before = self._trade_ids()
+        await asyncio.sleep(1.0)
+        settled_s = self._loop.time()
+        while self._unrest() and self._loop.time() - settled_s < SETTLE_S:
+            await asyncio.sleep(_POLL_S)
+        if self._unrest():
+            slow.append(f"after the poison: {self._unrest()}")
+        heard = {(heard.message["symbol"], heard.message["trade_id"]) for heard in self.history.trades[heard_before:]}
+        missed = [f"{symbol} {trade_id}" for symbol, trade_id in sorted(self._trade_ids() - before - heard)]
+        return slow, missed
+
+    async def _until_listening(self) -> None:
+        """A watcher that lost its connection needs a moment, like the caches, to be itself again."""
+        deadline_s = self._loop.time() + 15.0
+        while self._loop.time() < deadline_s:
+            feed = self._watcher.feed
+            if feed is not None and not feed.ended.is_set() and len(feed.subscribed) == len(SYMBOLS):
+                return
+            await asyncio.sleep(_POLL_S)
+
+    def _trade_ids(self) -> set[tuple[str, int]]:
+        return {
+            (symbol, trade.trade_id)
+            for symbol, trades in self.cloud.projections.database.fold.trades.items()
+            for trade in trades
+        }
+
+    async def _place_probe(self, symbol: str) -> Call:
+        body = {**_probe_order(symbol, "buy"), "client_order_id": f"probe-{symbol}"}
+        return await self._desk.call(USERS[1], "place", "POST", "/api/v1/order", host=GATEWAYS[1], body=body)
+
+    def _is_journaled(self, order_id: int, symbol: str) -> bool:
+        del symbol
+        return order_id in self.cloud.projections.database.fold.orders
+
+    async def _close(self) -> None:
+        """Upstream first: what a matcher journals as it stops is settled before the persister stops."""
+        self.cloud.redis.flush()
+        await asyncio.sleep(REFRESH_S + 1.0)
+        self._watcher_ending.set()
+        self._background[0].cancel()
+        for services in (("gateway", "fanout"), ("matcher",)):
+            await asyncio.gather(*[host.stop() for host in self.hosts.values() if host.service in services])
+        deadline_s = self._loop.time() + SETTLE_S
+        while self._what_is_on_its_way() and self._loop.time() < deadline_s:
+            await asyncio.sleep(_POLL_S)
+        await asyncio.gather(*[host.stop() for host in self.hosts.values()])
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    async def _until(self, is_true: Callable[[], bool], what: str) -> None:
+        deadline_s = self._loop.time() + _OPEN_S
+        while not is_true():
+            assert self._loop.time() < deadline_s, f"still waiting for {what}"
+            await asyncio.sleep(0.1)
+
+    def _aftermath(self, settled: bool, why: str, slow: list[str], missed: list[str]) -> Aftermath:
+        figures = self.figures
+        figures.virtual_s = self._loop.time()
+        figures.calls = len(self.history.calls)
+        figures.promises = sum(call.is_promise for call in self.history.calls)
+        figures.slots = len(self.taps.journal.puts)
+        figures.trades = len(self._trade_ids())
+        figures.starts = sum(host.starts for host in self.hosts.values())
+        figures.failovers = failovers(self.taps)
+        figures.repeats_sent = self.taps.queues.sent["commands"] - len(self.taps.queues.commands)
+        figures.stream_repeats = max(0, len(self.cloud.stream.records()) - figures.slots)
+        for host in self.hosts.values():
+            for (_, fault), count in host.faults.injected.items():
+                figures.faults[str(fault)] += count
+        crashes = [
+            f"{host.name}: {type(error).__name__}: {error}" for host in self.hosts.values() for error in host.crashes
+        ]
+        self._trace_the_end()
+        return Aftermath(
+            seed=self.seed,
+            weather=self.weather,
+            cloud=self.cloud,
+            taps=self.taps,
+            history=self.history,
+            figures=figures,
+            crashes=crashes,
+            settled=settled,
+            unsettled_because=why,
+            probe_slow=slow,
+            feed_missed=missed,
+            acknowledged_cancels=_acknowledged_cancels(self.history),
+            trace=self._trace.hexdigest(),
+        )
+
+    def _trace_the_end(self) -> None:
+        for at_ms, partition, n, data in self.taps.journal.puts:
+            self._trace.update(f"{at_ms} {partition} {n} ".encode() + data)
+        for wallet in self.cloud.wallets.all_wallets():
+            self._trace.update(f"{wallet}\n".encode())
+        for call in self.history.calls:
+            self._trace.update(f"{call.number} {call.fate} {call.status} {call.code} {call.ended_ms}\n".encode())
+
+
+def _probe_order(symbol: str, side: str) -> dict[str, Any]:
+    tick, reference = TICKS[symbol]
+    return {"symbol": symbol, "side": side, "type": "limit", "price": steps_text(tick, reference), "quantity": "0.1"}
+
+
+def _acknowledged_cancels(history: History) -> set[int]:
+    """Orders whose cancel the exchange said it would carry out."""
+    return {
+        int(call.target)
+        for call in history.calls
+        if call.kind == "cancel" and call.fate == "answered" and call.status == 202 and call.target is not None
+    }
+
+
+def live(seed: int, *, weather: Weather | None = None) -> Aftermath:
+    """The whole story of one seed."""
+    with determinism(seed), armed():
+        loop = SimulationLoop()
+        try:
+            world = World(seed, loop, weather=weather)
+            return loop.run_until_complete(world.run())
+        finally:
+            loop.dispose()
