@@ -31,6 +31,8 @@ from simulation.remote import Listener, Remote
 HTTP_PORT: Final = 80
 PARTITIONS: Final = 2
 _NOWHERE: Final = SecretStr("redis://simulated")
+_KEYS_URL: Final = "http://simulated/keys"
+_MASTERS: Final = {"1": SecretStr("5e" * 32)}
 _DATABASE: Final = SecretStr("postgresql://simulated")
 
 
@@ -206,8 +208,9 @@ class Host:
             cognito_user_pool_id="pool",
             cognito_client_id=CLIENT_ID,
             cognito_issuer=ISSUER,
-            cognito_jwks_url="http://simulated/keys",
+            cognito_jwks_url=_KEYS_URL,
             rate_limit_scale=1_000,
+            api_key_masters=_MASTERS,
         )
         redis = self._remote(view, "redis")
         ports = exchange_gateway.app.Ports(
@@ -221,6 +224,8 @@ class Host:
             publisher=redis,
             messages=redis,
             limiter=redis,
+            once=redis,
+            api_keys=self._remote(view, "api_keys"),
             identity=self._around.directory,
             keys=self._around.directory,
             random=Random(self.random.getrandbits(64)),  # noqa: S311 - a simulation repeats itself
@@ -234,6 +239,9 @@ class Host:
             http_host=self.name,
             http_port=HTTP_PORT,
             redis_url=_NOWHERE,
+            cognito_client_id=CLIENT_ID,
+            cognito_issuer=ISSUER,
+            cognito_jwks_url=_KEYS_URL,
         )
         redis = self._remote(view, "redis")
         ports = exchange_fanout.app.Ports(
@@ -241,6 +249,8 @@ class Host:
             messages=redis,
             subscribers=redis,
             connections=self._remote(view, "connections"),
+            sessions=self._remote(view, "sessions"),
+            keys=self._around.directory,
             cache=redis,
         )
         return exchange_fanout.app.run(config, ports, self._stopping)

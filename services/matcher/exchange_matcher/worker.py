@@ -9,7 +9,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
 from typing import Final
@@ -42,6 +42,7 @@ from exchange_core.ports import (
     SnapshotStore,
 )
 from exchange_core.topology import COMMAND_RETENTION_S
+from exchange_matcher.batch import Batch
 from exchange_matcher.commit import Journal, SlotCommit
 from exchange_matcher.intake import Undecodable, read_delivery
 from exchange_matcher.publication import MarketPublication
@@ -86,27 +87,6 @@ class WorkerSettings:
     heartbeat_ms: int
     snapshot_slots: int
     snapshot_interval_s: float
-
-
-@dataclass(slots=True, kw_only=True)
-class Batch:
-    """What one round brought: events by command, and what to acknowledge when they are journaled and fed.
-
-    `oldest_ms` is when the oldest of its messages was sent.
-    """
-
-    at_ms: int
-    oldest_ms: int
-    units: list[Unit] = field(default_factory=list)
-    receipts: list[str] = field(default_factory=list)
-    traced: list[TracedCommand] = field(default_factory=list)
-    command_count: int = 0
-    stale_count: int = 0
-
-    def add(self, events: Sequence[Event]) -> None:
-        """Events that stand or fall together; none is a repeat."""
-        if events:
-            self.units.append(events)
 
 
 class PartitionWorker:
