@@ -59,17 +59,21 @@ class PriceBoard:
         self._fresh_until_s[symbol] = now_s + PRICE_AGE_S
         try:
             async with asyncio.timeout(CACHE_TIMEOUT_S):
-                self._quotes[symbol] = await self._read(instrument)
+                self._quotes[symbol] = await self._read(instrument, self._quotes.get(symbol, Quote()))
         except (PortError, TimeoutError) as error:
             self._fresh_until_s[symbol] = now_s + CACHE_AWAY_S
             log.warning("price_not_readable", symbol=symbol, error=type(error).__name__)
         return self._quotes.get(symbol, Quote())
 
-    async def _read(self, instrument: Instrument) -> Quote:
+    async def _read(self, instrument: Instrument, known: Quote) -> Quote:
+        """A symbol that has traded goes on having a last price: a cache without one has lost it, and is filled again
+        soon. Until then another reference would refuse for certain what lies within the band."""
         data = await self._cache.get(price_key(instrument.symbol))
         last = steps_of(_member(data, "price"), instrument.tick_size)
         if last is not None:
             return Quote(last=last)
+        if known.last is not None:
+            return known
         book = await self._cache.get(order_book_key(instrument.symbol))
         return Quote(
             bid=steps_of(best_of(_member(book, "bids")), instrument.tick_size),
