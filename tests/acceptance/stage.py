@@ -21,7 +21,7 @@ from tests.acceptance.exchange import Exchange
 from tests.acceptance.outage import Outage, Visit
 
 SIDE_BY_SIDE: Final = 8
-LONGEST_S: Final = 150.0
+LONGEST_S: Final = 300.0
 KINDS_OF_OUTAGE: Final = ("outage", "crash")
 
 Scenario = Callable[..., Awaitable[None]]

@@ -66,7 +66,7 @@ async def test_a_limit_order_stops_at_the_band_and_does_not_rest_beyond_it(
 
 
 @rule("breaker-trips", "breaker-reopens")
-@listed(breaker_bps=500, breaker_window_ms=60_000, breaker_halt_ms=4_000)
+@listed(breaker_bps=500, breaker_window_ms=60_000, breaker_halt_ms=12_000)
 async def test_a_move_too_far_too_fast_halts_the_symbol_for_a_while(
     market: Market, alice: Trader, bob: Trader, carol: Trader
 ) -> None:
@@ -112,3 +112,18 @@ async def test_a_move_within_the_limit_or_over_a_longer_time_halts_nothing(
     await market.time_is_past(last.at + timedelta(milliseconds=501))
     await trade_at(112, alice, bob)
     assert (await bob.buys(1, at=100)).status == "open", "still trading"
+
+
+@rule("trigger-band-around-trigger")
+async def test_the_band_of_an_order_that_waits_lies_around_its_trigger(
+    market: Market, alice: Trader, bob: Trader
+) -> None:
+    waiting = {"type": "stop_limit", "trigger_price": 150}
+    assert await alice.judges(alice.order("buy", 1, 180, **waiting)) == "taken"
+    for price in ("180.01", "119.99"):
+        assert await alice.judges(alice.order("buy", 1, price, **waiting)) == "price_out_of_band"
+    await alice.buys(1, type="stop", trigger_price=150)
+    assert (await alice.quote()).held == 180, "its protection price is the edge of that band"
+    reached = {"type": "take_profit_limit", "trigger_price": 150}  # the market, at 100, is below it already
+    assert await alice.judges(alice.order("buy", 1, 120, **reached)) == "taken"
+    assert await alice.judges(alice.order("buy", 1, "120.01", **reached)) == "price_out_of_band"
