@@ -1,6 +1,7 @@
 """The contract describes what the gateway serves: every route, every code, and nothing else."""
 
 from collections.abc import Iterator, Mapping
+from random import Random
 from typing import Any
 
 import openapi_spec_validator
@@ -35,6 +36,7 @@ async def test_every_route_is_in_the_contract_and_nothing_else_is() -> None:
     cloud, directory, config = SimCloud.build(clock=clock), FakeDirectory(clock), gateway_config()
     ports = Ports(
         clock=clock,
+        random=Random(1),
         wallets=cloud.wallets,
         commands=cloud.queues,
         reader=cloud.reader,
