@@ -45,9 +45,13 @@ class DroppingProxy:
         """End all connections; new ones are refused from now on."""
         assert self._server is not None
         self._server.close()
+        self.drop()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    def drop(self) -> None:
+        """End all connections; new ones are taken."""
         for task in list(self._serving):
             task.cancel()
-        await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

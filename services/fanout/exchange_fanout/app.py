@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import structlog
 from aiohttp import web
 
+from exchange_adapters.emf import recorder
+from exchange_adapters.metrics import CHANNELS, CONNECTIONS
 from exchange_adapters.sessions import SessionChecks
 from exchange_adapters.system import Readiness, add_health_routes, end_tasks, start_http
 from exchange_adapters.tokens import KeySource, TokenVerifier
@@ -35,6 +37,7 @@ from exchange_fanout.protocol import ErrorCode
 from exchange_fanout.sockets import Sockets
 
 FAREWELL_S = 2.0
+GAUGE_EVERY_S = 2.0
 PROBE_KEY = "fanout:probe"
 """Never set: only whether Redis answers is asked."""
 
@@ -77,6 +80,7 @@ async def run(config: Config, ports: Ports, stopping: asyncio.Event) -> None:
         limits=limits,
     )
     hub.join(guard)
+    sockets = Sockets(desk=desk, presence=presence, laggards=laggards, limits=limits)
     async with asyncio.TaskGroup() as stages:
         work = (
             presence.run(),
@@ -86,9 +90,10 @@ async def run(config: Config, ports: Ports, stopping: asyncio.Event) -> None:
             laggards.run(),
             guard.run(),
             _probe(ports.cache, readiness, config.probe_interval_s),
+            _gauge(hub, sockets),
         )
         running = [stages.create_task(stage) for stage in work]
-        async with Sockets(desk=desk, presence=presence, laggards=laggards, limits=limits) as sockets:
+        async with sockets:
             app = web.Application()
             app.router.add_get("/ws", sockets.serve)
             add_health_routes(app, readiness)
@@ -112,6 +117,13 @@ async def _probe(cache: MarketCache, readiness: Readiness, interval_s: float) ->
         except PortError:
             readiness.set("redis", False)
         await asyncio.sleep(interval_s)
+
+
+async def _gauge(hub: Hub, sockets: Sockets) -> None:
+    while True:
+        recorder.gauge(CHANNELS, hub.channel_count)
+        recorder.gauge(CONNECTIONS, sockets.connection_count)
+        await asyncio.sleep(GAUGE_EVERY_S)
 
 
 def _guard(config: Config, ports: Ports, on_end: Callable[[Connection, ErrorCode], None]) -> Guard:

@@ -7,6 +7,8 @@ from typing import Final
 
 import structlog
 
+from exchange_adapters.emf import recorder
+from exchange_adapters.metrics import MESSAGES_SENT
 from exchange_core.errors import PortError
 from exchange_core.ports import MarketCache, MessageSource
 from exchange_core.topology import depth_channel, order_book_key
@@ -151,6 +153,7 @@ class Hub:
             if feed.book is not None and not feed.book.take(message):
                 self._read_if_unknown(channel, feed)
                 continue
+            recorder.count(MESSAGES_SENT, len(feed.watchers))
             for number, watcher in enumerate(tuple(feed.watchers), start=1):
                 if watcher in feed.watchers:
                     watcher.deliver(message)

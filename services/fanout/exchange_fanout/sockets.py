@@ -7,6 +7,8 @@ import secrets
 import structlog
 from aiohttp import WSMsgType, web
 
+from exchange_adapters.emf import recorder
+from exchange_adapters.metrics import SLOW_READERS_CUT
 from exchange_core.addresses import client_address
 from exchange_fanout.connections import Connection, Laggards
 from exchange_fanout.desk import SubscriptionDesk
@@ -112,6 +114,8 @@ class Sockets:
         self._presence.leave(connection.connection_id)
 
     def _end(self, connection: Connection, code: CloseCode) -> None:
+        if code is CloseCode.TOO_SLOW:
+            recorder.count(SLOW_READERS_CUT)
         self._closers.create_task(self._close(connection, code))
 
     async def _close(self, connection: Connection, code: CloseCode) -> None:

@@ -9,6 +9,8 @@ depth               diffs that wait are merged into one; when that grows too lar
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from exchange_adapters.emf import recorder
+from exchange_adapters.metrics import CONFLATED_MESSAGES
 from exchange_core.market_data import BOOK_CACHE_LEVELS
 from exchange_fanout.books import Snapshot
 from exchange_fanout.connections import Connection
@@ -59,6 +61,8 @@ class LatestSubscription:
         """Send it now or when the client has caught up."""
         self.has_begun = True
         if self._connection.is_behind:
+            if self._latest is not None:
+                recorder.count(CONFLATED_MESSAGES)
             self._latest = message.frame
             self._connection.hold_back(self)
         else:
@@ -103,6 +107,8 @@ class DepthSubscription:
             self._connection.send(message.frame)
         else:
             merged = diff if self._merged is None else self._merged.followed_by(diff)
+            if merged is not diff:
+                recorder.count(CONFLATED_MESSAGES)
             if merged.level_count > MERGED_LEVELS_MAX:
                 self.begin()
                 return
