@@ -5,9 +5,21 @@ from dataclasses import dataclass, replace
 import pytest
 
 from exchange_core.candles import DAY_MS, Candle, CandleInterval, Ticker
-from exchange_core.events import OrderAmended, OrderDecremented, OrderTriggered, SymbolStatusChanged
+from exchange_core.commands import CASH_DESK
+from exchange_core.events import (
+    CommandRefused,
+    FundsDeposited,
+    FundsWithdrawn,
+    OrderAmended,
+    OrderDecremented,
+    OrderDone,
+    OrderTriggered,
+    SymbolStatusChanged,
+)
 from exchange_core.instruments import SymbolStatus
+from exchange_core.ledger import PostingKind
 from exchange_core.orders import OrderStatus, OrderType, Reason, SelfTradePrevention, Side, TimeInForce
+from exchange_core.outcomes import CommandOutcome
 from exchange_core.ports import FillView, OrderView, TradeView
 from tests.conformance.execution_story import FIRST_AT_MS, STEP_MS, Story, instrument, slot
 from tests.conformance.world import World
@@ -272,6 +284,118 @@ async def test_a_ticker_sums_up_24_hours(world, told):
     assert (now.open, now.high, now.low, now.last, now.trade_count) == (PRICE, PRICE + 100, PRICE, PRICE + 100, 3)
     (then,) = await world.reader.tickers([told.symbol], FIRST_AT_MS + DAY_MS + 60_000)
     assert (then.open, then.low, then.trade_count, then.seq) == (PRICE + 100, PRICE + 100, 1, 22)
+
+
+async def test_the_ledger_shows_a_users_own_side_newest_first(world, told):
+    async def lines(user_id=told.maker, asset=None, symbol=None, before=None, limit=20):
+        return list(await world.reader.ledger(user_id, asset=asset, symbol=symbol, before=before, limit=limit))
+
+    whole = await lines()
+    assert [entry.place for entry in whole] == sorted([entry.place for entry in whole], reverse=True)
+    assert [(entry.kind, entry.asset, entry.available, entry.held) for entry in whole[:3]] == [
+        (PostingKind.TRADE, "USDT", 6 * QUOTE_PER_LOT - 3, 0),
+        (PostingKind.FEE, "BTC", 0, -7),
+        (PostingKind.TRADE, "BTC", 0, -(6 * 10_000 - 7)),
+    ]
+    assert {entry.trade_id for entry in whole} == {1, 2}
+    assert all((entry.symbol, entry.order_id, entry.transfer_id) == (told.symbol, 0, "") for entry in whole)
+    assert await lines(limit=2) == whole[:2]
+    assert await lines(before=whole[1].place) == whole[2:]
+    assert await lines(asset="BTC") == [entry for entry in whole if entry.asset == "BTC"]
+    assert await lines(symbol="NOSUCHSYMBOL") == []
+    assert await lines(user_id="nobody") == []
+    # AND what a release and a deposit are about
+    story = Story(told.symbol, told.partition, told.base_id)
+    story.seq = 20
+    deposit = FundsDeposited(
+        seq=1, symbol=CASH_DESK, cause=told.base_id + 90, user_id=told.maker, asset="BTC", amount=5,
+        transfer_id="wire-1", operator_id="operator",
+    )  # fmt: skip
+    ended = story.done(4, told.maker, Side.SELL, OrderStatus.CANCELED, Reason.USER_CANCELED, 0, released=9)
+    await record(world, told, slot(told.partition, 5, ended, deposit))
+    paid_in, released = (await lines())[:2]
+    assert (paid_in.kind, paid_in.available, paid_in.transfer_id) == (PostingKind.DEPOSIT, 5, "wire-1")
+    assert (released.available, released.held, released.order_id) == (9, -9, told.base_id + 4)
+
+
+async def test_outcomes_are_found_by_command(world, told):
+    head = {"symbol": told.symbol, "user_id": told.maker}
+    operator = {"operator_id": world.fresh("operator"), "cause": told.base_id + 72}
+    canceled = OrderDone(
+        **head, seq=11, cause=told.base_id + 70, order_id=told.base_id + 4, side=Side.SELL,
+        status=OrderStatus.CANCELED, reason=Reason.USER_CANCELED, filled_quantity=0, released=0,
+    )  # fmt: skip
+    refused = CommandRefused(
+        **head, seq=12, cause=told.base_id + 71, order_id=told.base_id + 4, reason=Reason.ORDER_CLOSED, command="amend"
+    )
+    status = SymbolStatusChanged(seq=13, symbol=told.symbol, status=SymbolStatus.HALTED, **operator)
+    await record(world, told, slot(told.partition, 5, canceled, refused, status))
+    wanted = [told.base_id + number for number in (70, 71, 72, 73)]
+    found = {outcome.command_id: outcome for outcome in await world.reader.outcomes(wanted)}
+    assert found.keys() == set(wanted[:3])
+    assert found[wanted[0]] == CommandOutcome(
+        command_id=wanted[0],
+        user_id=told.maker,
+        command="cancel",
+        symbol=told.symbol,
+        order_id=told.base_id + 4,
+        order_count=1,
+        reason=None,
+        seq=11,
+        at_ms=FIRST_AT_MS + 5 * STEP_MS,
+    )
+    assert (found[wanted[1]].command, found[wanted[1]].reason) == ("amend", Reason.ORDER_CLOSED)
+    assert (found[wanted[2]].command, found[wanted[2]].user_id) == ("status", operator["operator_id"])
+    # AND a command that comes twice keeps its first outcome
+    await record(world, told, slot(told.partition, 6, replace(refused, seq=14, cause=wanted[0])))
+    (first,) = await world.reader.outcomes(wanted[:1])
+    assert first.reason is None
+
+
+async def test_operators_commands_are_kept_newest_first(world, told):
+    operator_id = world.fresh("operator")
+    head = {"operator_id": operator_id, "symbol": CASH_DESK, "user_id": told.maker, "asset": "BTC"}
+    paid_in = FundsDeposited(**head, seq=1, cause=told.base_id + 80, amount=5, transfer_id="wire-1")
+    paid_out = FundsWithdrawn(**head, seq=2, cause=told.base_id + 81, amount=4, transfer_id="wire-2")
+    refused = CommandRefused(
+        **head, seq=3, cause=told.base_id + 82, order_id=0, reason=Reason.INVALID, detail="wire-3", command="deposit"
+    )
+    halted = SymbolStatusChanged(
+        seq=11, symbol=told.symbol, cause=told.base_id + 83, status=SymbolStatus.HALTED, operator_id=operator_id
+    )
+    await record(world, told, slot(told.partition, 5, paid_in, paid_out), slot(told.partition, 6, refused, halted))
+
+    async def log(before=None, limit=10, operator_id=operator_id):
+        return list(await world.reader.operator_commands(operator_id=operator_id, before=before, limit=limit))
+
+    whole = await log()
+    assert [(one.command, one.symbol, one.reason) for one in whole] == [
+        ("status", told.symbol, None),
+        ("deposit", CASH_DESK, Reason.INVALID),
+        ("withdraw", CASH_DESK, None),
+        ("deposit", CASH_DESK, None),
+    ]
+    assert [one.detail for one in whole] == [
+        {"status": "halted"},
+        {"transfer_id": "wire-3"},
+        {"user_id": told.maker, "asset": "BTC", "amount": 4, "transfer_id": "wire-2"},
+        {"user_id": told.maker, "asset": "BTC", "amount": 5, "transfer_id": "wire-1"},
+    ]
+    assert await log(limit=1) == whole[:1]
+    assert await log(before=(whole[1].at_ms, whole[1].command_id)) == whole[2:]
+    assert [one for one in await log(operator_id=None, limit=1000) if one.operator_id == operator_id] == whole
+
+
+async def test_open_orders_are_counted_no_further_than_asked(world, told):
+    assert await world.reader.open_order_count(told.maker, told.symbol, 10) == 1
+    assert await world.reader.open_order_count(told.taker, told.symbol, 10) == 1
+    assert await world.reader.open_order_count(told.taker, "NOSUCHSYMBOL", 10) == 0
+    story = Story(told.symbol, told.partition, told.base_id)
+    story.seq = 20
+    more = [story.accepted(number, told.maker, Side.SELL, PRICE + 100, 1) for number in (6, 7, 8)]
+    await record(world, told, slot(told.partition, 5, *more))
+    assert await world.reader.open_order_count(told.maker, told.symbol, 10) == 4
+    assert await world.reader.open_order_count(told.maker, told.symbol, 2) == 2
 
 
 async def test_instruments_show_their_present_status(world, told):

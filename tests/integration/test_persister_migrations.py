@@ -13,9 +13,11 @@ from exchange_persister import migrate
 TABLES = {
     "alembic_version",
     "candles",
+    "command_outcomes",
     "fills",
     "instruments",
     "ledger",
+    "operator_commands",
     "orders",
     "positions",
     "shard_checkpoints",

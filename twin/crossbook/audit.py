@@ -13,7 +13,7 @@ import asyncpg
 from botocore.exceptions import BotoCoreError, ClientError
 from redis.exceptions import RedisError
 
-from crossbook import audit_candles, audit_checks, audit_projections
+from crossbook import audit_candles, audit_checks, audit_outcomes, audit_projections
 from crossbook.audit_checks import CheckResult, Judgement, judge
 from crossbook.audit_evidence import Evidence, EvidenceReader
 from crossbook.audit_fold import Difference
@@ -41,6 +41,8 @@ CHECKS: Final = (
     audit_projections.check_trades,
     audit_candles.check_candles,
     audit_projections.check_ledger,
+    audit_outcomes.check_outcomes,
+    audit_outcomes.check_operator_commands,
     audit_projections.check_instruments,
     audit_projections.check_history,
     audit_projections.check_caches,

@@ -34,6 +34,8 @@ LEDGER_COLUMNS: Final = (
     "partition", "slot", "line", "kind", "asset", "amount", "from_account", "from_pocket", "to_account", "to_pocket",
     "symbol", "seq", "at_ms",
 )  # fmt: skip
+OUTCOME_COLUMNS: Final = ("command_id", "user_id", "reason", "partition", "slot")
+OPERATOR_COMMAND_COLUMNS: Final = ("command_id", "operator_id", "reason", "partition", "slot")
 INSTRUMENT_COLUMNS: Final = ("symbol", "partition", "status", "seq")
 
 _JOURNAL_PAGE: Final = 500
@@ -43,14 +45,18 @@ Row = tuple[Any, ...]
 
 @dataclass(slots=True, kw_only=True)
 class DatabaseEvidence:
-    """Rows as stored, in the order of the column lists above. `positions`: partition → last slot applied."""
+    """Rows as stored, in the order of the column lists above. `positions`: partition → last slot applied;
+    `outcomes_after`: partition → last slot that was applied by a version that kept no outcomes."""
 
     positions: dict[int, int] = field(default_factory=dict)
+    outcomes_after: dict[int, int] = field(default_factory=dict)
     orders: list[Row] = field(default_factory=list)
     trades: list[Row] = field(default_factory=list)
     candles: list[Row] = field(default_factory=list)
     fills: list[Row] = field(default_factory=list)
     ledger: list[Row] = field(default_factory=list)
+    outcomes: list[Row] = field(default_factory=list)
+    operator_commands: list[Row] = field(default_factory=list)
     instruments: list[Row] = field(default_factory=list)
 
 
@@ -163,11 +169,14 @@ class EvidenceReader:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 return DatabaseEvidence(
                     positions=await _positions(connection),
+                    outcomes_after=await _positions(connection, "outcomes_after"),
                     orders=await _rows(connection, "orders", ORDER_COLUMNS),
                     trades=await _rows(connection, "trades", TRADE_COLUMNS),
                     candles=await _rows(connection, "candles", CANDLE_COLUMNS),
                     fills=await _rows(connection, "fills", FILL_COLUMNS),
                     ledger=await _rows(connection, "ledger", LEDGER_COLUMNS),
+                    outcomes=await _rows(connection, "command_outcomes", OUTCOME_COLUMNS),
+                    operator_commands=await _rows(connection, "operator_commands", OPERATOR_COMMAND_COLUMNS),
                     instruments=await _rows(connection, "instruments", INSTRUMENT_COLUMNS),
                 )
         finally:
@@ -225,8 +234,9 @@ async def _pages(call: Any, request: dict[str, Any]) -> AsyncIterator[dict[str, 
         request = {**request, "ExclusiveStartKey": page["LastEvaluatedKey"]}
 
 
-async def _positions(connection: Any) -> dict[int, int]:
-    return {row["partition"]: row["slot"] for row in await connection.fetch("SELECT partition, slot FROM positions")}
+async def _positions(connection: Any, column: str = "slot") -> dict[int, int]:
+    rows = await connection.fetch(f"SELECT partition, {column} FROM positions")  # noqa: S608 - constants
+    return {row["partition"]: row[column] for row in rows}
 
 
 async def _rows(connection: Any, table: str, columns: tuple[str, ...]) -> list[Row]:

@@ -16,6 +16,7 @@ import orjson
 
 from exchange_adapters.postgres_candles import catch_up, read_tickers, write_candles
 from exchange_adapters.postgres_orders import change_orders, order_view
+from exchange_adapters.postgres_outcomes import write_outcomes
 from exchange_adapters.projection_rows import (
     FILL_COLUMNS,
     LEDGER_COLUMNS,
@@ -181,6 +182,7 @@ class PostgresProjection:
             self._candles = await write_candles(self._connection, rows.candles.candles())
             await self._copy("fills", FILL_COLUMNS, rows.fills)
             await self._copy("ledger", LEDGER_COLUMNS, rows.ledger)
+            await write_outcomes(self._connection, slots)
             last = slots[-1]
             moved = await self._connection.execute(_MOVE_POSITION, self._partition, self._position, last.n, last.at_ms)
         if moved != "UPDATE 1":

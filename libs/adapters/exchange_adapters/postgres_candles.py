@@ -55,7 +55,8 @@ _CATCH_UP: Final = f"""
     {_ADD}
     RETURNING {_COLUMNS}
 """  # noqa: S608 - made of constants
-_CAUGHT_UP: Final = "UPDATE positions SET candles_slot = slot WHERE partition = $1"
+_CAUGHT_UP: Final = "UPDATE positions SET candles_slot = slot, outcomes_after = slot WHERE partition = $1"
+"""What became of the commands of those slots cannot be told from the database: see migration 0003."""
 _BETWEEN: Final = f"""
     SELECT {_COLUMNS} FROM candles
     WHERE symbol = $1 AND interval_s = $2 AND open_at_ms >= $3 AND open_at_ms < $4 ORDER BY open_at_ms LIMIT $5

@@ -12,10 +12,13 @@ import asyncpg
 from exchange_adapters.postgres import read_instrument, translated
 from exchange_adapters.postgres_candles import read_candle_before, read_candles, read_tickers
 from exchange_adapters.postgres_orders import ORDER_VIEW_COLUMNS, order_view
+from exchange_adapters.postgres_outcomes import read_operator_commands, read_outcomes
 from exchange_core.candles import Candle, CandleInterval, Ticker
 from exchange_core.instruments import Instrument
+from exchange_core.ledger import Pocket, PostingKind
 from exchange_core.orders import Side
-from exchange_core.ports import FillView, JournalPosition, OrderView, TradeView
+from exchange_core.outcomes import CommandOutcome, OperatorCommand
+from exchange_core.ports import FillView, JournalPosition, LedgerEntry, OrderView, TradeView
 
 MAX_ROWS: Final = 1_000
 _ORDERS: Final = f"SELECT {', '.join(ORDER_VIEW_COLUMNS)} FROM orders"  # noqa: S608 - made of constants
@@ -23,6 +26,27 @@ _FILLS: Final = """
     SELECT symbol, trade_id, order_id, side, is_maker, price, quantity, fee, fee_asset, seq, at_ms FROM fills
 """
 _TRADES: Final = "SELECT symbol, trade_id, price, quantity, taker_side, seq, at_ms FROM trades"
+_LINE: Final = """
+    SELECT at_ms, partition, slot, line, kind, asset, amount, from_account, from_pocket, to_account, to_pocket, symbol,
+        seq, order_id, trade_id, transfer_id
+    FROM ledger
+"""
+_LINE_CONDITIONS: Final = """
+    AND ($2::text IS NULL OR asset = $2) AND ($3::text IS NULL OR symbol = $3)
+    AND ($4::bigint IS NULL OR (at_ms, partition, slot, line) < ($4, $5::bigint, $6::bigint, $7::bigint))
+    ORDER BY at_ms DESC, partition DESC, slot DESC, line DESC LIMIT $8
+"""
+_LEDGER: Final = f"""
+    (({_LINE} WHERE from_account = $1 {_LINE_CONDITIONS})
+    UNION ALL
+    ({_LINE} WHERE to_account = $1 AND to_account <> from_account {_LINE_CONDITIONS}))
+    ORDER BY at_ms DESC, partition DESC, slot DESC, line DESC LIMIT $8
+"""
+_OPEN_ORDER_COUNT: Final = """
+    SELECT count(*) FROM (
+        SELECT 1 FROM orders WHERE user_id = $1 AND symbol = $2 AND status IN ('open', 'partially_filled') LIMIT $3
+    ) AS open
+"""
 
 
 class _Conditions:
@@ -116,6 +140,42 @@ class PostgresReader:
             for row in rows
         ]
 
+    async def ledger(
+        self,
+        user_id: str,
+        *,
+        asset: str | None,
+        symbol: str | None,
+        before: tuple[int, int, int, int] | None,
+        limit: int,
+    ) -> Sequence[LedgerEntry]:
+        """The user's ledger entries, newest first. Each side of a line has its own index (a release is in the first
+        only), and is read no further than the page."""
+        assert 0 < limit <= MAX_ROWS, "the caller bounds its pages"
+        arguments = (user_id, asset, symbol, *(before or (None,) * 4), limit)
+        with translated():
+            rows = await self._pool.fetch(_LEDGER, *arguments)
+        return [_ledger_entry(row, user_id) for row in rows]
+
+    async def outcomes(self, command_ids: Sequence[int]) -> Sequence[CommandOutcome]:
+        """What became of those of the commands of which it is known, and kept; whoever sent them."""
+        with translated():
+            return await read_outcomes(self._pool, command_ids)
+
+    async def operator_commands(
+        self, *, operator_id: str | None, before: tuple[int, int] | None, limit: int
+    ) -> Sequence[OperatorCommand]:
+        """The operators' audit log, newest first."""
+        assert 0 < limit <= MAX_ROWS, "the caller bounds its pages"
+        with translated():
+            return await read_operator_commands(self._pool, operator_id, before, limit)
+
+    async def open_order_count(self, user_id: str, symbol: str, at_most: int) -> int:
+        """How many of the user's orders are open in the symbol; counts no further than `at_most`."""
+        with translated():
+            count: int = await self._pool.fetchval(_OPEN_ORDER_COUNT, user_id, symbol, at_most)
+        return count
+
     async def candles(
         self, symbol: str, interval: CandleInterval, *, from_ms: int, to_ms: int, limit: int
     ) -> Sequence[Candle]:
@@ -176,4 +236,25 @@ def _fill_view(row: Any) -> FillView:
         fee_asset=row["fee_asset"],
         seq=row["seq"],
         at_ms=row["at_ms"],
+    )
+
+
+def _ledger_entry(row: Any, user_id: str) -> LedgerEntry:
+    change = {Pocket.AVAILABLE: 0, Pocket.HELD: 0}
+    amount = int(row["amount"])
+    if row["from_account"] == user_id:
+        change[Pocket(row["from_pocket"])] -= amount
+    if row["to_account"] == user_id:
+        change[Pocket(row["to_pocket"])] += amount
+    return LedgerEntry(
+        place=(row["at_ms"], row["partition"], row["slot"], row["line"]),
+        kind=PostingKind(row["kind"]),
+        asset=row["asset"],
+        available=change[Pocket.AVAILABLE],
+        held=change[Pocket.HELD],
+        symbol=row["symbol"],
+        seq=row["seq"],
+        order_id=row["order_id"] or 0,
+        trade_id=row["trade_id"] or 0,
+        transfer_id=row["transfer_id"] or "",
     )

@@ -14,8 +14,12 @@ from typing import Any, Final
 
 from exchange_core.candles import CandleRun
 from exchange_core.codec import Slot
+from exchange_core.commands import CASH_DESK
 from exchange_core.events import (
+    CommandRefused,
     Event,
+    FundsDeposited,
+    FundsWithdrawn,
     InstrumentListed,
     OrderAccepted,
     OrderAmended,
@@ -119,6 +123,9 @@ LEDGER_COLUMNS: Final = (
     "symbol",
     "seq",
     "at_ms",
+    "order_id",
+    "trade_id",
+    "transfer_id",
 )
 
 
@@ -183,7 +190,9 @@ class RunRows:
         line = 0
         for event in slot.events:
             self._add_event(slot, event)
+            subject: Row = ()
             for posting in postings(event, self.instruments, slot.partition):
+                subject = subject or subject_of(event)
                 self.ledger.append(
                     (
                         slot.partition,
@@ -199,6 +208,7 @@ class RunRows:
                         event.symbol,
                         event.seq,
                         slot.at_ms,
+                        *subject,
                     )
                 )
                 line += 1
@@ -305,8 +315,8 @@ class RunRows:
         return (
             terms.order_id,
             terms.user_id,
-            _stored_text(terms.client_order_id),
-            _stored_text(terms.symbol),
+            stored_text(terms.client_order_id),
+            stored_text(terms.symbol),
             terms.side,
             terms.order_type,
             terms.time_in_force,
@@ -341,11 +351,25 @@ def rows_of(slots: Sequence[Slot], instruments: Mapping[str, Instrument]) -> Run
     return rows
 
 
+def subject_of(event: Event) -> tuple[int | None, int | None, str | None]:
+    """What the ledger lines of an event are about: an order, a trade, or a transfer."""
+    match event:
+        case TradeExecuted():
+            return None, event.trade_id, None
+        case FundsDeposited() | FundsWithdrawn():
+            return None, None, stored_text(event.transfer_id)
+        case CommandRefused() if event.symbol == CASH_DESK:
+            return None, None, stored_text(event.detail)
+        case OrderRejected() | OrderDone() | OrderAmended() | OrderDecremented() | CommandRefused():
+            return event.order_id or None, None, None
+    return None, None, None
+
+
 def _stored_integer(value: int | None, is_rejected: bool) -> int | None:
     """What a rejected order asked for may be beyond any column: then nothing is stored for it."""
     return None if is_rejected and value is not None and abs(value) > _MAX_BIGINT else value
 
 
-def _stored_text(value: str) -> str:
+def stored_text(value: str) -> str:
     """PostgreSQL's text cannot hold the character 0; nothing that a client sends may stop a partition."""
     return value.replace("\0", "�")

@@ -1,6 +1,6 @@
 """Changing an open order: what is refused, who keeps his place, and which money moves (docs/semantics.md, "Amend")."""
 
-from exchange_core.commands import AmendOrder
+from exchange_core.commands import COMMAND_NAMES, AmendOrder
 from exchange_core.events import CommandRefused, OrderAmended
 from exchange_core.holds import hold_asset
 from exchange_core.money import MAX_AMOUNT_UNITS
@@ -121,5 +121,6 @@ def _refuse(engine: SymbolEngine, command: AmendOrder, asset: str, reason: Reaso
             reason=reason,
             asset=asset,
             released=max(0, command.hold) if asset else 0,
+            command=COMMAND_NAMES[type(command)],
         )
     )

@@ -1,6 +1,15 @@
 """Commands that concern a partition and no order: funds in and out, new instruments; and what is refused there."""
 
-from exchange_core.commands import CASH_DESK, AmendOrder, Command, DepositFunds, ListInstrument, WithdrawFunds
+from exchange_core.commands import (
+    CASH_DESK,
+    COMMAND_NAMES,
+    OPERATORS_COMMANDS,
+    AmendOrder,
+    Command,
+    DepositFunds,
+    ListInstrument,
+    WithdrawFunds,
+)
 from exchange_core.events import CommandRefused, Event, FundsDeposited, FundsWithdrawn, InstrumentListed
 from exchange_core.instruments import Instrument
 from exchange_core.money import MAX_AMOUNT_UNITS
@@ -66,6 +75,9 @@ def refuse(state: PartitionState, command: Command, reason: Reason) -> CommandRe
     else:
         order_id = getattr(command, "order_id", 0)
     symbol, seq = state.number(command.symbol)
+    detail = "" if symbol == command.symbol else command.symbol
+    if isinstance(command, DepositFunds | WithdrawFunds):
+        detail = command.transfer_id
     return CommandRefused(
         seq=seq,
         symbol=symbol,
@@ -75,7 +87,9 @@ def refuse(state: PartitionState, command: Command, reason: Reason) -> CommandRe
         reason=reason,
         asset=asset,
         released=released if asset and released > 0 else 0,
-        detail="" if symbol == command.symbol else command.symbol,
+        detail=detail,
+        command=COMMAND_NAMES[type(command)],
+        operator_id=command.user_id if isinstance(command, OPERATORS_COMMANDS) else "",
     )
 
 

@@ -17,8 +17,8 @@ from typing import Any, Final
 import orjson
 import zstandard
 
-from exchange_core import commands, events
-from exchange_core.commands import Command
+from exchange_core import events
+from exchange_core.commands import COMMAND_CLASSES, COMMAND_NAMES, Command
 from exchange_core.events import Event
 from exchange_core.wire import DecodeError, MessageField, from_plain, message_fields, message_maker, to_plain
 
@@ -31,19 +31,6 @@ _COMPRESSION_LEVEL: Final = 6
 """Some 0.1 ms for a slot of 100 commands; higher ones take ten times as long for one byte an order less."""
 _MAX_GROWING: Final = 2**62
 """The difference of two integers up to this one still fits the 64 bits that JSON is written with."""
-
-_COMMAND_TYPES: Final[dict[str, type]] = {
-    "place": commands.PlaceOrder,
-    "cancel": commands.CancelOrder,
-    "amend": commands.AmendOrder,
-    "cancel_all": commands.CancelAllOrders,
-    "cancel_timer": commands.SetCancelTimer,
-    "deposit": commands.DepositFunds,
-    "withdraw": commands.WithdrawFunds,
-    "status": commands.SetSymbolStatus,
-    "list": commands.ListInstrument,
-}
-_COMMAND_NAMES: Final = {cls: name for name, cls in _COMMAND_TYPES.items()}
 
 _EVENT_TYPES: Final[dict[str, type]] = {
     "A": events.OrderAccepted,
@@ -82,7 +69,7 @@ class Slot:
 
 def encode_commands(batch: Sequence[Command]) -> str:
     """The text of one SQS message."""
-    rows = [[_COMMAND_NAMES[type(command)], encode_command(command)] for command in batch]
+    rows = [[COMMAND_NAMES[type(command)], encode_command(command)] for command in batch]
     return orjson.dumps({"v": COMMANDS_VERSION, "commands": rows}).decode()
 
 
@@ -107,8 +94,8 @@ def decode_commands(text: str) -> list[Command]:
 
 def _decode_command(row: Any) -> Command:
     match row:
-        case [str(name), dict(values)] if name in _COMMAND_TYPES:
-            command: Command = from_plain(_COMMAND_TYPES[name], values)
+        case [str(name), dict(values)] if name in COMMAND_CLASSES:
+            command: Command = from_plain(COMMAND_CLASSES[name], values)
             return command
     raise DecodeError("not a command")
 

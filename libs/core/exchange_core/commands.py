@@ -6,6 +6,7 @@ command is too old to trade.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from exchange_core.instruments import Instrument, SymbolStatus
 from exchange_core.orders import OrderTerms
@@ -111,3 +112,18 @@ Command = (
     | SetSymbolStatus
     | ListInstrument
 )
+
+COMMAND_CLASSES: Final[dict[str, type]] = {
+    "place": PlaceOrder,
+    "cancel": CancelOrder,
+    "amend": AmendOrder,
+    "cancel_all": CancelAllOrders,
+    "cancel_timer": SetCancelTimer,
+    "deposit": DepositFunds,
+    "withdraw": WithdrawFunds,
+    "status": SetSymbolStatus,
+    "list": ListInstrument,
+}
+"""By the names under which they travel, and by which a refusal tells what was refused."""
+COMMAND_NAMES: Final = {cls: name for name, cls in COMMAND_CLASSES.items()}
+OPERATORS_COMMANDS: Final = (DepositFunds, WithdrawFunds, SetSymbolStatus, ListInstrument)

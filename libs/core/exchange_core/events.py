@@ -121,8 +121,10 @@ class OrderTriggered(SymbolEvent):
 class CommandRefused(SymbolEvent):
     """A cancel, amend or operator's command that changed nothing; `released` units of `asset` go back, if any.
 
-    `order_id` is 0 where none was named. A message that cannot be decoded stands here too, with reason
-    `undecodable` and as `detail` the SHA-256 of its body.
+    `order_id` is 0 where none was named. `command` is its name in `commands.COMMAND_CLASSES`, and `operator_id` who
+    sent it if it was an operator's; neither was written at first. `detail` is the transfer id of a deposit or a
+    withdrawal. A message that cannot be decoded stands here too, with reason `undecodable` and as `detail` the SHA-256
+    of its body.
     """
 
     user_id: str
@@ -131,6 +133,8 @@ class CommandRefused(SymbolEvent):
     asset: str = ""
     released: int = 0
     detail: str = ""
+    command: str = ""
+    operator_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

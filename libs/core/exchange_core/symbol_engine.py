@@ -9,6 +9,7 @@ from typing import Final
 
 from exchange_core.checks import order_fault
 from exchange_core.commands import (
+    COMMAND_NAMES,
     CancelAllOrders,
     CancelOrder,
     PlaceOrder,
@@ -304,6 +305,7 @@ class SymbolEngine:
             user_id=command.user_id,
             order_id=order_id,
             reason=reason,
+            command=COMMAND_NAMES[type(command)],
         )
         self.events.append(refusal)
 

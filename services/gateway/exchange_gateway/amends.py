@@ -46,16 +46,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amended:
-    """A promised amendment: its own id, the order as it was found, and what it shall become (ticks, lots)."""
+    """A promised amendment: its own id, and the order as it was found."""
 
     amend_id: int
     found: OrderView | OnItsWay
-    price: int
-    quantity: int
-
-    def is_done(self, view: OrderView) -> bool:
-        """Whether the order shows it, or has ended."""
-        return view.status.is_final or (view.price, view.quantity) == (self.price, self.quantity)
 
 
 class AmendDesk:
@@ -118,7 +112,7 @@ class AmendDesk:
         with stages.measure("enqueue"):
             await self._orders.send_softly(intent, command, self._orders.to_go_ahead(found))
         log.info("amend_accepted", order_id=str(order_id), amend_id=str(command.command_id), symbol=order.symbol)
-        return Amended(amend_id=command.command_id, found=found, price=price, quantity=quantity)
+        return Amended(amend_id=command.command_id, found=found)
 
     async def _judge(
         self, found: OrderView | OnItsWay, body: Mapping[str, Any], instrument: Instrument

@@ -55,6 +55,7 @@ from exchange_gateway.limits import rate_limits
 from exchange_gateway.mass_cancels import MassCancelDesk
 from exchange_gateway.middleware import Surroundings
 from exchange_gateway.nodes import NodeLease
+from exchange_gateway.open_orders import OpenOrderGuard
 from exchange_gateway.operators import OperatorDesk
 from exchange_gateway.orders import OrderDesk
 from exchange_gateway.prices import PriceBoard
@@ -63,6 +64,7 @@ from exchange_gateway.requests import BODY_BYTES_MAX
 from exchange_gateway.routes_api_keys import ApiKeyRoutes
 from exchange_gateway.routes_batches import BatchRoutes
 from exchange_gateway.routes_documents import DocumentRoutes
+from exchange_gateway.routes_ledger import LedgerRoutes
 from exchange_gateway.routes_market import MarketRoutes
 from exchange_gateway.routes_mass_cancels import MassCancelRoutes
 from exchange_gateway.routes_operators import OperatorRoutes
@@ -71,6 +73,7 @@ from exchange_gateway.routes_sessions import SessionRoutes
 from exchange_gateway.sessions import Authenticator, SessionDesk
 from exchange_gateway.signatures import SignedRequests
 from exchange_gateway.sweeper import Sweeper
+from exchange_gateway.verdicts import VerdictDesk
 
 READINESS_EVERY_S: Final = 0.2
 SUBSCRIBE_EVERY_S: Final = 1.0
@@ -181,6 +184,8 @@ def application(config: Config, ports: Ports, stations: Stations, readiness: Rea
     signed = SignedRequests(stations.api_keys, ports.once, ports.clock, config.api_key_window_ms)
     authenticator = Authenticator(stations.verifier, stations.checks, signed)
     prices = PriceBoard(ports.cache)
+    open_orders = OpenOrderGuard(ports.reader)
+    verdicts = VerdictDesk(ports.reader)
     order_desk = OrderDesk(
         clock=ports.clock,
         node=stations.node,
@@ -190,6 +195,7 @@ def application(config: Config, ports: Ports, stations: Stations, readiness: Rea
         intents=ports.wallets,
         commands=stations.commands,
         reader=ports.reader,
+        open_orders=open_orders,
     )
     amend_desk = AmendDesk(
         clock=ports.clock,
@@ -214,18 +220,20 @@ def application(config: Config, ports: Ports, stations: Stations, readiness: Rea
         catalogue=stations.catalogue,
         commands=stations.commands,
         orders=order_desk,
+        open_orders=open_orders,
     )
     sections = (
         OrderRoutes(
             authenticator=authenticator,
             desk=order_desk,
             amends=amend_desk,
+            verdicts=verdicts,
             catalogue=stations.catalogue,
             reader=ports.reader,
             wallets=ports.wallets,
         ),
-        BatchRoutes(authenticator=authenticator, desk=order_desk, amends=amend_desk),
-        MassCancelRoutes(authenticator=authenticator, desk=mass_cancel_desk),
+        BatchRoutes(authenticator=authenticator, desk=order_desk, amends=amend_desk, verdicts=verdicts),
+        MassCancelRoutes(authenticator=authenticator, desk=mass_cancel_desk, verdicts=verdicts),
         MarketRoutes(catalogue=stations.catalogue, cache=ports.cache, reader=ports.reader, clock=ports.clock),
         SessionRoutes(
             identity=ports.identity,
@@ -236,7 +244,20 @@ def application(config: Config, ports: Ports, stations: Stations, readiness: Rea
             session_lifetime_ms=config.session_lifetime_hours * 3_600_000,
         ),
         ApiKeyRoutes(authenticator=authenticator, desk=stations.api_keys),
-        OperatorRoutes(authenticator=authenticator, desk=operator_desk),
+        LedgerRoutes(
+            authenticator=authenticator,
+            catalogue=stations.catalogue,
+            reader=ports.reader,
+            intents=ports.wallets,
+            clock=ports.clock,
+        ),
+        OperatorRoutes(
+            authenticator=authenticator,
+            desk=operator_desk,
+            verdicts=verdicts,
+            catalogue=stations.catalogue,
+            reader=ports.reader,
+        ),
         DocumentRoutes(),
     )
     surroundings = Surroundings(stations.gate, authenticator, config.requests_in_flight_max)
@@ -245,6 +266,11 @@ def application(config: Config, ports: Ports, stations: Stations, readiness: Rea
         app.router.add_routes(section.routes())
     add_health_routes(app, readiness)
     prepare_forms(app.router)
+
+    async def finish_counting(_: web.Application) -> None:
+        await open_orders.close()
+
+    app.on_cleanup.append(finish_counting)
     return app
 
 

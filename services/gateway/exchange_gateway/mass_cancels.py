@@ -19,6 +19,7 @@ from exchange_core.ports import Clock
 from exchange_gateway.catalogue import InstrumentCatalogue
 from exchange_gateway.commands_out import CommandDesk, OutgoingCommand
 from exchange_gateway.nodes import NodeLease
+from exchange_gateway.open_orders import OpenOrderGuard
 from exchange_gateway.orders import COMMAND_BYTES, OrderDesk, send_surely
 from exchange_gateway.problems import Code, ProblemError
 
@@ -36,12 +37,14 @@ class MassCancelDesk:
         catalogue: InstrumentCatalogue,
         commands: CommandDesk,
         orders: OrderDesk,
+        open_orders: OpenOrderGuard,
     ) -> None:
         self._clock = clock
         self._node = node
         self._catalogue = catalogue
         self._commands = commands
         self._orders = orders
+        self._open_orders = open_orders
 
     async def cancel_all(self, principal: Principal, symbol: str | None, trace_id: str) -> dict[str, int]:
         """End the user's orders in one symbol, or in all (None); symbol → id of its command.
@@ -85,6 +88,7 @@ class MassCancelDesk:
 
     async def _send(self, instrument: Instrument, command: CancelAllOrders) -> Exception | None:
         """Behind the user's orders that this gateway promised and could not send; the error if it failed."""
+        self._open_orders.expect_fewer(command.user_id, instrument.symbol)
         ahead = self._orders.unsent_orders(command.user_id, instrument.symbol)
         outgoing = OutgoingCommand(group=instrument.symbol, command=command, size=COMMAND_BYTES)
         try:

@@ -7,7 +7,7 @@ when it is settled, in the intents until then.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,6 +39,7 @@ from exchange_gateway.holds import (
     Verdict,
 )
 from exchange_gateway.nodes import NodeLease
+from exchange_gateway.open_orders import OpenOrderGuard
 from exchange_gateway.order_form import OrderRequest
 from exchange_gateway.prices import PriceBoard
 from exchange_gateway.problems import Code, ProblemError
@@ -48,13 +49,9 @@ from exchange_gateway.validation import price_order
 SEND_WAIT_S: Final = 1.0
 """How long the answer to an order waits for the queue; the promise holds without it."""
 CANCEL_WAIT_S: Final = 3.0
-WAITING_MAX: Final = 200
-"""Requests that may wait for a verdict at once; more are answered with what is known now."""
 FILLS_SHOWN_MAX: Final = 1_000
 _REMEMBERED_SENDS: Final = 50_000
 _REMEMBERED_UNSENT: Final = 5_000
-_POLL_FIRST_S: Final = 0.02
-_POLL_MAX_S: Final = 0.25
 COMMAND_BYTES: Final = 220
 """About what a cancel takes in a message."""
 
@@ -81,6 +78,14 @@ class OnItsWay:
     order: PlaceOrder
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelSent:
+    """A cancel that is in the queue, and the order as it was found."""
+
+    command_id: int
+    found: OrderView | OnItsWay
+
+
 class OrderDesk:
     """What clients may do with orders. Its own state, which orders it knows to be in the queue, only spares repeats."""
 
@@ -95,6 +100,7 @@ class OrderDesk:
         intents: WalletHolds,
         commands: CommandDesk,
         reader: DatabaseReader,
+        open_orders: OpenOrderGuard,
     ) -> None:
         self._clock = clock
         self._node = node
@@ -104,7 +110,7 @@ class OrderDesk:
         self._intents = intents
         self._commands = commands
         self._reader = reader
-        self._waiting_count = 0
+        self._open_orders = open_orders
         self._sent: OrderedDict[int, None] = OrderedDict()
         self._unsent: OrderedDict[int, PlaceOrder] = OrderedDict()
 
@@ -171,7 +177,7 @@ class OrderDesk:
         with stages.measure("book"):
             reference_price = await self._prices.reference_price(instrument, request.side)
         with stages.measure("validate"):
-            return price_order(
+            order = price_order(
                 request,
                 instrument,
                 reference_price,
@@ -180,6 +186,8 @@ class OrderDesk:
                 now_ms=self._clock.now_ms(),
                 trace_id=trace_id,
             )
+        await self._open_orders.require_room(principal.user_id, request, instrument)
+        return order
 
     async def _placed_before(self, principal: Principal, request: OrderRequest, refusal: ProblemError) -> Placed:
         """The market has moved on, but a repeat of what was promised still gets the same answer."""
@@ -210,8 +218,8 @@ class OrderDesk:
                 return found
         return _on_its_way(intent)
 
-    async def cancel(self, principal: Principal, order_id: int, stages: Stages, trace_id: str) -> OrderView | OnItsWay:
-        """Ask for the end of the user's own order; returns the order as it was found.
+    async def cancel(self, principal: Principal, order_id: int, stages: Stages, trace_id: str) -> CancelSent:
+        """Ask for the end of the user's own order.
 
         Raises ProblemError `order_not_found`, `order_closed` (an end is final, so a database that lags may say so),
         or `queue_unavailable`. An order that the database has not seen, and that we do not know to be in the queue,
@@ -223,6 +231,7 @@ class OrderDesk:
             raise ProblemError(Code.ORDER_CLOSED, f"the order is {found.status}", order_status=found.status)
         symbol = found.order.symbol if isinstance(found, OnItsWay) else found.symbol
         partition = self._catalogue.require(symbol).partition
+        self._open_orders.expect_fewer(principal.user_id, symbol)
         cancel = CancelOrder(
             command_id=self._node.next_id(),
             user_id=principal.user_id,
@@ -235,7 +244,7 @@ class OrderDesk:
             outgoing = OutgoingCommand(group=symbol, command=cancel, size=COMMAND_BYTES)
             await send_surely(self._commands, partition, [*self.to_go_ahead(found), outgoing])
         log.info("cancel_sent", order_id=str(order_id), symbol=symbol)
-        return found
+        return CancelSent(command_id=cancel.command_id, found=found)
 
     def to_go_ahead(self, found: OrderView | OnItsWay) -> list[OutgoingCommand]:
         """The order itself, if it may not be in the queue yet and a command about it is to follow.
@@ -265,31 +274,6 @@ class OrderDesk:
             return await self.find(user_id, order_id)
         except PortError:
             return _on_its_way(await self._intents.intent(user_id, order_id))
-
-    async def wait_for(
-        self, user_id: str, order_id: int, wait_s: float, is_awaited: Callable[[OrderView], bool]
-    ) -> OrderView | None:
-        """The order once the database shows it as it is awaited; None when the time is up, or when too many wait
-        already."""
-        if wait_s <= 0 or self._waiting_count >= WAITING_MAX:
-            return None
-        self._waiting_count += 1
-        pause_s = _POLL_FIRST_S
-        try:
-            async with asyncio.timeout(wait_s):
-                while True:
-                    try:
-                        view = await self._reader.order(user_id, order_id)
-                    except PortError:
-                        view = None
-                    if view is not None and is_awaited(view):
-                        return view
-                    await asyncio.sleep(pause_s)
-                    pause_s = min(_POLL_MAX_S, 1.5 * pause_s)
-        except TimeoutError:
-            return None
-        finally:
-            self._waiting_count -= 1
 
     async def fills_of(self, view: OrderView) -> list[FillView]:
         """The fills of one order, newest first."""

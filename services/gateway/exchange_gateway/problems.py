@@ -41,6 +41,11 @@ class Code(StrEnum):
     DUPLICATE_TRANSFER_ID = "duplicate_transfer_id"
     ORDER_NOT_FOUND = "order_not_found"
     ORDER_CLOSED = "order_closed"
+    INSUFFICIENT_HOLD = "insufficient_hold"
+    WOULD_TAKE = "would_take"
+    TOO_LATE = "too_late"
+    REFUSED = "refused"
+    COMMAND_NOT_FOUND = "command_not_found"
     TOKEN_MISSING = "token_missing"  # noqa: S105 - a code, not a secret
     TOKEN_INVALID = "token_invalid"  # noqa: S105
     TOKEN_EXPIRED = "token_expired"  # noqa: S105
@@ -94,6 +99,11 @@ PROBLEMS: Final[Mapping[Code, tuple[int, str]]] = {
     Code.DUPLICATE_TRANSFER_ID: (409, "The transfer id was used for another transfer"),
     Code.ORDER_NOT_FOUND: (404, "You have no such order"),
     Code.ORDER_CLOSED: (409, "The order has ended"),
+    Code.INSUFFICIENT_HOLD: (409, "The order changed first, and now needs more than was held for this"),
+    Code.WOULD_TAKE: (422, "The order would trade at once, and is post-only"),
+    Code.TOO_LATE: (409, "The command reached the matcher too late to be carried out"),
+    Code.REFUSED: (422, "The matcher refused the command"),
+    Code.COMMAND_NOT_FOUND: (404, "You have no such command, or it was too long ago"),
     Code.TOKEN_MISSING: (401, "An access token is needed"),
     Code.TOKEN_INVALID: (401, "The access token is not valid here"),
     Code.TOKEN_EXPIRED: (401, "The access token has expired"),

@@ -1,18 +1,17 @@
 """Many commands in one request: cancels first, then amendments, then new orders; each item answers for itself.
 
-Within a kind the items go on together, so they share transactions and messages. With `Prefer: wait=N` what a cancel or
-an amendment sets free is waited for before the next kind begins, and so can be used there; without it only what was
-available before can.
+Within a kind the items go on together, so they share transactions and messages. What a cancel or an amendment sets
+free can be used by the kinds after it: with `Prefer: wait=N` all verdicts are waited for before the next kind begins;
+without it only an item that lacks funds waits for them.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from aiohttp import web
 
 from exchange_adapters.tokens import Principal
-from exchange_core.ports import OrderView
 from exchange_gateway.amends import AMEND_FIELDS, AmendDesk
 from exchange_gateway.fields import invalid
 from exchange_gateway.forms import body_form
@@ -20,7 +19,7 @@ from exchange_gateway.limits import RouteClass
 from exchange_gateway.middleware import problem_of
 from exchange_gateway.order_form import read_order
 from exchange_gateway.orders import OrderDesk
-from exchange_gateway.problems import problem_document
+from exchange_gateway.problems import Code, ProblemError, problem_document
 from exchange_gateway.requests import (
     admission_of,
     authenticate,
@@ -34,8 +33,11 @@ from exchange_gateway.requests import (
     wait_s_of,
 )
 from exchange_gateway.sessions import Authenticator
+from exchange_gateway.verdicts import VerdictDesk
 from exchange_gateway.views import ids_json, placed_json
 
+FREED_WAIT_S: Final = 2.0
+"""How long an item that lacks funds waits for what earlier ones set free."""
 KINDS: Final = ("cancel", "amend", "place")
 """In the order in which they are carried out."""
 
@@ -43,10 +45,13 @@ KINDS: Final = ("cancel", "amend", "place")
 class BatchRoutes:
     """The same desks as for single commands, so the same rules and the same codes."""
 
-    def __init__(self, *, authenticator: Authenticator, desk: OrderDesk, amends: AmendDesk) -> None:
+    def __init__(
+        self, *, authenticator: Authenticator, desk: OrderDesk, amends: AmendDesk, verdicts: VerdictDesk
+    ) -> None:
         self._authenticator = authenticator
         self._desk = desk
         self._amends = amends
+        self._verdicts = verdicts
 
     def routes(self) -> list[web.RouteDef]:
         """For the application's router."""
@@ -59,50 +64,55 @@ class BatchRoutes:
         cancels = sum(_kind(item) == "cancel" for item in items)
         with stages_of(request).measure("ratelimit"):
             await admission_of(request).charge({RouteClass.ORDERS: len(items) - cancels, RouteClass.CANCELS: cancels})
-        deadline_s = asyncio.get_running_loop().time() + wait_s_of(request)
+        batch = _Batch(principal, request, Freed(self._verdicts))
         results: list[dict[str, Any]] = [{} for _ in items]
         for kind in (*KINDS, None):
             indices = [index for index, item in enumerate(items) if _kind(item) == kind]
-            answers = await asyncio.gather(
-                *[self._carry_out(kind, items[index], index, principal, request, deadline_s) for index in indices]
-            )
+            answers = await asyncio.gather(*[self._carry_out(kind, items[index], index, batch) for index in indices])
             for index, answer in zip(indices, answers, strict=True):
                 results[index] = {"op": kind, **answer}
+            batch.freed.close_kind()
         return json_answer({"results": results})
 
-    async def _carry_out(
-        self, kind: str | None, item: Any, index: int, principal: Principal, request: web.Request, deadline_s: float
-    ) -> dict[str, Any]:
-        """What the same command would be answered alone: `http_status` with `answer` or `problem`."""
+    async def _carry_out(self, kind: str | None, item: Any, index: int, batch: "_Batch") -> dict[str, Any]:
+        """`http_status` with `answer` or `problem`."""
         try:
             if kind is None:
                 raise invalid("op", f"an item is an object, its op one of {', '.join(KINDS)}")
             body = {name: value for name, value in item.items() if name != "op"}
-            answer = await self._act(kind, body, index, principal, request, deadline_s)
+            try:
+                return await self._act(kind, dict(body), index, batch)
+            except ProblemError as refusal:
+                if refusal.code is not Code.INSUFFICIENT_FUNDS or not await batch.freed.is_there():
+                    raise
+                return await self._act(kind, body, index, batch)
         except Exception as error:  # one item's failure does not stop the others; each is told by its code
-            problem = problem_of(error, request)
-            return {"http_status": problem.status, "problem": problem_document(problem, trace_id_of(request))}
-        return {"http_status": 202, "answer": answer}
+            problem = problem_of(error, batch.request)
+            return {"http_status": problem.status, "problem": problem_document(problem, trace_id_of(batch.request))}
 
-    async def _act(
-        self, kind: str, body: dict[str, Any], index: int, principal: Principal, request: web.Request, deadline_s: float
-    ) -> dict[str, Any]:
-        stages, carrier = stages_of(request), carrier_of(request)
+    async def _act(self, kind: str, body: dict[str, Any], index: int, batch: "_Batch") -> dict[str, Any]:
+        stages, carrier = stages_of(batch.request), carrier_of(batch.request)
         if kind == "place":
             body_form("NewOrder").check(body)
-            order = read_order(body, client_order_id_of(request, index))
-            return placed_json(await self._desk.place(principal, order, stages, carrier))
+            order = read_order(body, client_order_id_of(batch.request, index))
+            placed = await self._desk.place(batch.principal, order, stages, carrier)
+            return {"http_status": 202, "answer": placed_json(placed)}
         changes: dict[str, Any] = {name: body.pop(name) for name in AMEND_FIELDS if kind == "amend" and name in body}
         if kind == "amend":
             body_form("Amendment").check(changes)
-        order_id = await self._order_id(principal, body)
+        order_id = await self._order_id(batch.principal, body)
         if kind == "cancel":
-            found = await self._desk.cancel(principal, order_id, stages, carrier)
-            await self._wait(principal, order_id, deadline_s, lambda order: order.status.is_final)
-            return {**ids_json(found), "status": "cancel_requested"}
-        amended = await self._amends.amend(principal, order_id, changes, stages, carrier)
-        await self._wait(principal, order_id, deadline_s, amended.is_done)
-        return {"amend_id": str(amended.amend_id), **ids_json(amended.found), "status": "amend_requested"}
+            sent = await self._desk.cancel(batch.principal, order_id, stages, carrier)
+            command_id, answer = sent.command_id, {"command_id": str(sent.command_id), **ids_json(sent.found)}
+            statuses = ("cancel_requested", "canceled")
+        else:
+            amended = await self._amends.amend(batch.principal, order_id, changes, stages, carrier)
+            command_id, answer = amended.amend_id, {"amend_id": str(amended.amend_id), **ids_json(amended.found)}
+            statuses = ("amend_requested", "amended")
+        batch.freed.expect(command_id)
+        wait_s = batch.deadline_s - asyncio.get_running_loop().time()
+        is_done = await self._verdicts.outcome(command_id, wait_s) is not None
+        return {"http_status": 200 if is_done else 202, "answer": {**answer, "status": statuses[is_done]}}
 
     async def _order_id(self, principal: Principal, body: Mapping[str, Any]) -> int:
         body_form("OrderReference").check(body)
@@ -111,11 +121,50 @@ class BatchRoutes:
         found = await self._desk.find_by_client_id(principal.user_id, body["client_order_id"])
         return int(ids_json(found)["order_id"])
 
-    async def _wait(
-        self, principal: Principal, order_id: int, deadline_s: float, is_awaited: Callable[[OrderView], bool]
-    ) -> None:
-        wait_s = deadline_s - asyncio.get_running_loop().time()
-        await self._desk.wait_for(principal.user_id, order_id, wait_s, is_awaited)
+
+class Freed:
+    """What the cancels and amendments of a batch set free, for the kinds that come after them.
+
+    Funds are free once the matcher has decided and that is settled, which no answer waits for unless asked to. So only
+    an item that lacks funds waits, and is then tried again once (ADR 10).
+    """
+
+    def __init__(self, verdicts: VerdictDesk) -> None:
+        self._verdicts = verdicts
+        self._expected: list[int] = []
+        self._of_this_kind: list[int] = []
+        self._is_waited_for = False
+        self._waiting = asyncio.Lock()
+
+    def expect(self, command_id: int) -> None:
+        """This command may set funds free."""
+        self._of_this_kind.append(command_id)
+
+    def close_kind(self) -> None:
+        """From here on, what was expected may be waited for."""
+        self._expected += self._of_this_kind
+        self._of_this_kind = []
+        self._is_waited_for = False
+
+    async def is_there(self) -> bool:
+        """Whether anything was expected: then it was waited for, by the first who asks, and all that came is there."""
+        if not self._expected:
+            return False
+        async with self._waiting:
+            if not self._is_waited_for:
+                await self._verdicts.all_outcomes(self._expected, FREED_WAIT_S)
+                self._is_waited_for = True
+        return True
+
+
+class _Batch:
+    """One request: who sent it, how long it may wait for verdicts, and what its commands set free."""
+
+    def __init__(self, principal: Principal, request: web.Request, freed: Freed) -> None:
+        self.principal = principal
+        self.request = request
+        self.deadline_s = asyncio.get_running_loop().time() + wait_s_of(request)
+        self.freed = freed
 
 
 def _kind(item: Any) -> str | None:

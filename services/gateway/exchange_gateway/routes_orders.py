@@ -28,6 +28,7 @@ from exchange_gateway.requests import (
     whole_number,
 )
 from exchange_gateway.sessions import Authenticator
+from exchange_gateway.verdicts import VerdictDesk
 from exchange_gateway.views import balances_json, fill_json, ids_json, order_json, placed_json
 
 
@@ -40,6 +41,7 @@ class OrderRoutes:
         authenticator: Authenticator,
         desk: OrderDesk,
         amends: AmendDesk,
+        verdicts: VerdictDesk,
         catalogue: InstrumentCatalogue,
         reader: DatabaseReader,
         wallets: WalletHolds,
@@ -47,6 +49,7 @@ class OrderRoutes:
         self._authenticator = authenticator
         self._desk = desk
         self._amends = amends
+        self._verdicts = verdicts
         self._catalogue = catalogue
         self._reader = reader
         self._wallets = wallets
@@ -79,7 +82,9 @@ class OrderRoutes:
         wait_s = wait_s_of(request)
         if wait_s:
             with stages.measure("wait"):
-                view = await self._desk.wait_for(principal.user_id, placed.order_id, wait_s, lambda _: True)
+                view = await self._verdicts.until(
+                    lambda: self._reader.order(principal.user_id, placed.order_id), wait_s
+                )
             if view is not None:
                 return await self._full_answer(view)
         return json_answer(placed_json(placed), status=202)
@@ -90,43 +95,38 @@ class OrderRoutes:
         return await self._full_answer(await self._find(principal, request))
 
     async def cancel(self, request: web.Request) -> web.Response:
-        """202: the cancel is on its way. With `Prefer: wait=N`, 200 with the order if it ends in time."""
+        """202: the cancel is on its way. With `Prefer: wait=N`, 200 with the order once it is canceled, or the problem
+        that the matcher had with it."""
         principal = await authenticate(self._authenticator, request)
         order_id = _path_order_id(request)
         if order_id is None:
             order_id = _id_of(await self._find(principal, request))
         structlog.contextvars.bind_contextvars(order_id=str(order_id))
-        stages = stages_of(request)
-        found = await self._desk.cancel(principal, order_id, stages, carrier_of(request))
-        wait_s = wait_s_of(request)
-        if wait_s:
-            with stages.measure("wait"):
-                view = await self._desk.wait_for(
-                    principal.user_id, order_id, wait_s, lambda order: order.status.is_final
-                )
-            if view is not None:
-                return await self._full_answer(view)
-        return json_answer({**ids_json(found), "status": "cancel_requested"}, status=202)
+        sent = await self._desk.cancel(principal, order_id, stages_of(request), carrier_of(request))
+        if await self._is_done(request, sent.command_id):
+            return await self._full_answer(await self._desk.find(principal.user_id, order_id))
+        answer = {"command_id": str(sent.command_id), **ids_json(sent.found), "status": "cancel_requested"}
+        return json_answer(answer, status=202)
 
     async def amend(self, request: web.Request) -> web.Response:
-        """202: the amendment is promised. With `Prefer: wait=N`, 200 with the order if it shows it, or ends, in time;
-        a refusal by the matcher leaves the order as it was, and so is a 202."""
+        """202: the amendment is promised. With `Prefer: wait=N`, 200 with the order once it is amended, or the problem
+        that the matcher had with it, which leaves the order as it was."""
         principal = await authenticate(self._authenticator, request)
         body = await read_body(request)
         order_id = _path_order_id(request)
         if order_id is None:
             order_id = _id_of(await self._find(principal, request))
         structlog.contextvars.bind_contextvars(order_id=str(order_id))
-        stages = stages_of(request)
-        amended = await self._amends.amend(principal, order_id, body, stages, carrier_of(request))
-        wait_s = wait_s_of(request)
-        if wait_s:
-            with stages.measure("wait"):
-                view = await self._desk.wait_for(principal.user_id, order_id, wait_s, amended.is_done)
-            if view is not None:
-                return await self._full_answer(view)
+        amended = await self._amends.amend(principal, order_id, body, stages_of(request), carrier_of(request))
+        if await self._is_done(request, amended.amend_id):
+            return await self._full_answer(await self._desk.find(principal.user_id, order_id))
         answer = {"amend_id": str(amended.amend_id), **ids_json(amended.found), "status": "amend_requested"}
         return json_answer(answer, status=202)
+
+    async def _is_done(self, request: web.Request, command_id: int) -> bool:
+        """Whether it is known in time that the command was carried out; raises ProblemError if it was refused."""
+        with stages_of(request).measure("wait"):
+            return await self._verdicts.outcome(command_id, wait_s_of(request)) is not None
 
     async def orders(self, request: web.Request) -> web.Response:
         """The user's orders, newest first; `status=open` for those in the book only."""

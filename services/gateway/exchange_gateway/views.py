@@ -6,12 +6,15 @@ from typing import Any, Final
 from orjson import Fragment
 
 from exchange_core.candles import Candle, percent_text
-from exchange_core.commands import PlaceOrder
+from exchange_core.commands import CASH_DESK, PlaceOrder
 from exchange_core.instruments import Instrument
 from exchange_core.market_data import timestamp_text
 from exchange_core.money import steps_text, units_text
 from exchange_core.orders import OrderStatus, OrderTerms, OrderType, Side
-from exchange_core.ports import FillView, OrderView, TradeView, Wallet
+from exchange_core.outcomes import CommandOutcome, OperatorCommand
+from exchange_core.ports import FillView, LedgerEntry, OrderView, TradeView, Wallet
+from exchange_core.wire import from_plain
+from exchange_gateway.catalogue import InstrumentCatalogue
 from exchange_gateway.exact_json import number
 from exchange_gateway.orders import OnItsWay, Placed
 from exchange_gateway.tickers import SymbolNow
@@ -209,3 +212,64 @@ def instrument_json(instrument: Instrument) -> dict[str, Any]:
         "partition": instrument.partition,
         "status": instrument.status,
     }
+
+
+def outcome_json(outcome: CommandOutcome) -> dict[str, Any]:
+    """What became of a command, for who sent it."""
+    return {
+        "command_id": str(outcome.command_id),
+        "status": "done" if outcome.reason is None else "refused",
+        "reason": outcome.reason,
+        "command": outcome.command or None,
+        "symbol": _symbol_text(outcome.symbol),
+        "order_id": _id_text(outcome.order_id),
+        "canceled": outcome.order_count if outcome.command.startswith("cancel") else None,
+        "seq": outcome.seq,
+        "timestamp": timestamp_text(outcome.at_ms),
+    }
+
+
+def operator_command_json(command: OperatorCommand, catalogue: InstrumentCatalogue) -> dict[str, Any]:
+    """A line of the operators' audit log; an amount whose asset has no listed instrument is null."""
+    detail = dict(command.detail)
+    if "amount" in detail:
+        decimals = catalogue.decimals_of(detail["asset"])
+        detail["amount"] = None if decimals is None else amount_number(detail["amount"], decimals)
+    if "instrument" in detail:
+        detail["instrument"] = instrument_json(from_plain(Instrument, detail["instrument"]))
+    return {
+        "command_id": str(command.command_id),
+        "operator_id": command.operator_id,
+        "command": command.command,
+        "symbol": _symbol_text(command.symbol),
+        "detail": detail,
+        "status": "done" if command.reason is None else "refused",
+        "reason": command.reason,
+        "seq": command.seq,
+        "timestamp": timestamp_text(command.at_ms),
+    }
+
+
+def ledger_entry_json(entry: LedgerEntry, decimals: int) -> dict[str, Any]:
+    """A line of the ledger as the one whose wallet it changes sees it."""
+    return {
+        "kind": entry.kind,
+        "asset": entry.asset,
+        "available": amount_number(entry.available, decimals),
+        "held": amount_number(entry.held, decimals),
+        "symbol": _symbol_text(entry.symbol),
+        "seq": entry.seq,
+        "order_id": _id_text(entry.order_id),
+        "trade_id": entry.trade_id or None,
+        "transfer_id": entry.transfer_id or None,
+        "timestamp": timestamp_text(entry.at_ms),
+    }
+
+
+def _symbol_text(symbol: str) -> str | None:
+    """None for what happens at the cash desk."""
+    return None if symbol == CASH_DESK else symbol
+
+
+def _id_text(identifier: int) -> str | None:
+    return str(identifier) if identifier else None

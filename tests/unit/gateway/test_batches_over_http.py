@@ -1,13 +1,15 @@
 """Batches over real HTTP, on simulated stores: the order of kinds, and an answer for every item."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from exchange_core.commands import AmendOrder, CancelOrder, PlaceOrder
+from exchange_gateway import routes_batches
+from tests.eventually import eventually
 from tests.unit.gateway.support import Answer, Gateway, running_gateway
 
 LIMIT = {"symbol": "BTCUSDT", "side": "buy", "type": "limit", "price": 50000, "quantity": 0.1}
@@ -75,22 +77,49 @@ async def test_one_items_refusal_does_not_stop_the_others(market: Gateway) -> No
     assert await market.exchange.settle() == 1
 
 
-async def test_with_prefer_wait_what_a_cancel_frees_can_be_used_at_once(market: Gateway) -> None:
-    all_of_it = {**LIMIT, "quantity": 20}
-    order_id = str((await market.place("alice", quantity=20)).body["order_id"])
-    await market.exchange.settle()
-    items = ({"op": "place", **all_of_it}, {"op": "cancel", "order_id": order_id})
-    results = (await batch(market, *items)).body["results"]
-    assert results[0]["problem"]["code"] == "insufficient_funds", "not before the matcher has spoken"
-    await market.exchange.settle()
-    order_id = str((await market.place("alice", quantity=20)).body["order_id"])
-    await market.exchange.settle()
-    items = ({"op": "place", **all_of_it}, {"op": "cancel", "order_id": order_id})
-    waiting = asyncio.create_task(batch(market, *items, headers={"Prefer": "wait=5"}))
+async def settling(market: Gateway, call: Coroutine[Any, Any, Answer]) -> Answer:
+    """The answer to a call while matcher and persister are at work."""
+    waiting = asyncio.create_task(call)
     while not waiting.done():
         await market.exchange.settle()
         await asyncio.sleep(0.005)
-    assert [result["http_status"] for result in (await waiting).body["results"]] == [202, 202]
+    return await waiting
+
+
+@pytest.mark.parametrize(("headers", "cancel_status"), [({}, 202), ({"Prefer": "wait=5"}, 200)])
+async def test_what_a_cancel_frees_can_be_used_in_the_same_batch(
+    market: Gateway, headers: dict[str, str], cancel_status: int
+) -> None:
+    order_id = str((await market.place("alice", quantity=20)).body["order_id"])
+    await market.exchange.settle()
+    items = ({"op": "place", **LIMIT, "quantity": 20}, {"op": "cancel", "order_id": order_id})
+    answer = await settling(market, batch(market, *items, headers=headers))
+    assert [result["http_status"] for result in answer.body["results"]] == [202, cancel_status]
+
+
+async def test_a_place_that_lacks_funds_waits_for_verdicts_no_longer_than_it_may(
+    market: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes_batches, "FREED_WAIT_S", 0.05)
+    order_id = str((await market.place("alice", quantity=20)).body["order_id"])
+    await market.exchange.settle()
+    items = ({"op": "place", **LIMIT, "quantity": 20}, {"op": "cancel", "order_id": order_id})
+    results = (await batch(market, *items)).body["results"]
+    assert results[0]["problem"]["code"] == "insufficient_funds", "the matcher has not spoken, and nothing was held"
+    assert results[1]["http_status"] == 202
+
+
+async def test_a_cancel_that_comes_too_late_is_told_so_in_its_own_item(market: Gateway) -> None:
+    order_id = str((await market.place("alice")).body["order_id"])
+    await market.exchange.settle()
+    cancel = {"op": "cancel", "order_id": order_id}
+    assert (await batch(market, cancel)).body["results"][0]["http_status"] == 202
+    waiting = asyncio.create_task(batch(market, cancel, headers={"Prefer": "wait=5"}))
+    await eventually(lambda: sum(market.cloud.queues.depth(partition) for partition in range(2)) == 2)
+    await market.exchange.settle()
+    (lost,) = (await waiting).body["results"]
+    assert lost["http_status"] == 409
+    assert (lost["problem"]["code"], lost["problem"]["reason"]) == ("order_closed", "order_closed")
 
 
 @pytest.mark.parametrize("items", [None, {}, [], [{"op": "cancel"}] * 101])

@@ -105,8 +105,9 @@ async def test_seconds_begin_where_they_are_kept_with_the_price_of_then(market: 
     kept_from_ms = (newest_ms - DAY_MS) // MINUTE_MS * MINUTE_MS
     assert body["candles"][0]["open_at"] == timestamp_text(kept_from_ms)
     assert [candle["close"] for candle in body["candles"]] == [50000, 50000]
-    newest = (await candles(market, "?interval=1s&limit=7"))["candles"]
-    assert [candle["close"] for candle in newest] == [50000, *[51000] * 6]
+    newest = (await candles(market, "?interval=1s&limit=60"))["candles"]
+    (at,) = [at for at, candle in enumerate(newest) if candle["trade_count"]]
+    assert [candle["close"] for candle in newest] == [50000] * at + [51000] * (60 - at)
 
 
 @pytest.mark.parametrize(

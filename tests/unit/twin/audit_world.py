@@ -19,6 +19,7 @@ from exchange_core.codec import Slot, decode_slot, encode_commands, encode_slot
 from exchange_core.commands import CASH_DESK, Command, DepositFunds, PlaceOrder
 from exchange_core.engine import PartitionEngine
 from exchange_core.orders import Side, TimeInForce
+from exchange_core.outcomes import operator_commands_of, outcomes_of
 from exchange_core.ports import Intent, StreamRecord
 from exchange_core.topology import Topology
 from exchange_matcher.publication import book_now, cache_entries
@@ -137,12 +138,20 @@ class AuditWorld:
                 for one in rows.candles.candles()
             ]
             database.fills += rows.fills
-            database.ledger += rows.ledger
+            database.ledger += [row[: len(LEDGER_COLUMNS)] for row in rows.ledger]
+            for slot in slots:
+                database.outcomes += [
+                    (one.command_id, one.user_id, one.reason, partition, slot.n) for one in outcomes_of(slot)
+                ]
+                database.operator_commands += [
+                    (one.command_id, one.operator_id, one.reason, partition, slot.n)
+                    for one in operator_commands_of(slot)
+                ]
             for symbol, (_, seq) in rows.listings.items():
                 database.instruments.append((symbol, partition, str(instruments[symbol].status), seq))
         assert projection_rows.TRADE_COLUMNS == TRADE_COLUMNS
         assert projection_rows.FILL_COLUMNS == FILL_COLUMNS
-        assert projection_rows.LEDGER_COLUMNS == LEDGER_COLUMNS
+        assert projection_rows.LEDGER_COLUMNS[: len(LEDGER_COLUMNS)] == LEDGER_COLUMNS
         assert len(INSTRUMENT_COLUMNS) == 4
         return database
 

@@ -10,7 +10,15 @@ import pytest
 from crossbook.audit import CHECKS
 from crossbook.audit_checks import CheckResult, judge
 from crossbook.audit_command import difference_lines, results_table
-from crossbook.audit_evidence import CANDLE_COLUMNS, LEDGER_COLUMNS, ORDER_COLUMNS, Evidence, Row
+from crossbook.audit_evidence import (
+    CANDLE_COLUMNS,
+    LEDGER_COLUMNS,
+    OPERATOR_COMMAND_COLUMNS,
+    ORDER_COLUMNS,
+    OUTCOME_COLUMNS,
+    Evidence,
+    Row,
+)
 from exchange_adapters.sim.virtual_time import run_virtual
 from exchange_core.codec import Slot, decode_slot, encode_slot
 from exchange_core.events import Event, OrderAccepted, OrderDone, TradeExecuted
@@ -256,6 +264,22 @@ def candle_missing(evidence: Evidence) -> None:
     evidence.database.candles.pop()
 
 
+def outcome_missing(evidence: Evidence) -> tuple[int, int]:
+    row = evidence.database.outcomes.pop(1)
+    return row[3], row[4]
+
+
+def outcome_turned(evidence: Evidence) -> tuple[int, int]:
+    at = next(at for at, row in enumerate(evidence.database.outcomes) if row[2] is not None)
+    row = changed(evidence.database.outcomes, OUTCOME_COLUMNS, at, reason=None)
+    return row[3], row[4]
+
+
+def operator_hidden(evidence: Evidence) -> tuple[int, int]:
+    row = changed(evidence.database.operator_commands, OPERATOR_COMMAND_COLUMNS, 2, operator_id="mallory")
+    return row[3], row[4]
+
+
 def fill_fee(evidence: Evidence) -> None:
     row = list(evidence.database.fills[4])
     row[8] += 1
@@ -341,6 +365,9 @@ TAMPERINGS: list[tuple[Tamper, str]] = [
     (order_missing, "database: orders"),
     (order_added, "database: orders"),
     (trade_missing, "database: trades and fills"),
+    (outcome_missing, "database: outcomes of commands"),
+    (outcome_turned, "database: outcomes of commands"),
+    (operator_hidden, "database: operators' commands"),
     (candle_close, "database: candles"),
     (candle_missing, "database: candles"),
     (fill_fee, "database: trades and fills"),

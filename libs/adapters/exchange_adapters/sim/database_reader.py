@@ -13,7 +13,8 @@ from exchange_adapters.sim.store import SimStore
 from exchange_core.candles import Candle, CandleInterval, Ticker
 from exchange_core.instruments import Instrument
 from exchange_core.orders import OrderStatus
-from exchange_core.ports import Clock, FillView, JournalPosition, OrderView, TradeView
+from exchange_core.outcomes import OUTCOME_KEPT_MS, CommandOutcome, OperatorCommand
+from exchange_core.ports import Clock, FillView, JournalPosition, LedgerEntry, OrderView, TradeView
 
 MAX_ROWS: Final = 1_000
 _OPEN = (OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED)
@@ -90,6 +91,56 @@ class SimDatabaseReader(SimStore):
         newest_first = reversed(fold.trades.get(symbol, []))
         found = [trade for trade in newest_first if before_trade_id is None or trade.trade_id < before_trade_id]
         return found[:limit]
+
+    async def ledger(
+        self,
+        user_id: str,
+        *,
+        asset: str | None,
+        symbol: str | None,
+        before: tuple[int, int, int, int] | None,
+        limit: int,
+    ) -> Sequence[LedgerEntry]:
+        """As DatabaseReader.ledger."""
+        _check_limit(limit)
+        fold = await self._query()
+        found = [
+            entry
+            for entry in fold.ledger_of(user_id)
+            if asset in (None, entry.asset)
+            and symbol in (None, entry.symbol)
+            and (before is None or entry.place < before)
+        ]
+        return found[:limit]
+
+    async def outcomes(self, command_ids: Sequence[int]) -> Sequence[CommandOutcome]:
+        """As DatabaseReader.outcomes; those that are too old are forgotten at once."""
+        fold = await self._query()
+        found = [fold.outcomes[command_id] for command_id in command_ids if command_id in fold.outcomes]
+        return [
+            outcome
+            for partition, outcome in found
+            if outcome.at_ms >= fold.positions[partition].journal_at_ms - OUTCOME_KEPT_MS
+        ]
+
+    async def operator_commands(
+        self, *, operator_id: str | None, before: tuple[int, int] | None, limit: int
+    ) -> Sequence[OperatorCommand]:
+        """As DatabaseReader.operator_commands."""
+        _check_limit(limit)
+        fold = await self._query()
+        found = [
+            command
+            for command in fold.operator_commands.values()
+            if operator_id in (None, command.operator_id)
+            and (before is None or (command.at_ms, command.command_id) < before)
+        ]
+        return sorted(found, key=lambda command: (command.at_ms, command.command_id), reverse=True)[:limit]
+
+    async def open_order_count(self, user_id: str, symbol: str, at_most: int) -> int:
+        """As DatabaseReader.open_order_count."""
+        found = await self._orders(user_id, lambda order: order.symbol == symbol and order.status in _OPEN)
+        return min(at_most, len(found))
 
     async def candles(
         self, symbol: str, interval: CandleInterval, *, from_ms: int, to_ms: int, limit: int

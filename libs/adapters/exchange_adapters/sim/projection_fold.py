@@ -7,6 +7,7 @@ from typing import Any
 
 from exchange_core.candles import DAY_MS, Candle, CandleInterval, Ticker
 from exchange_core.codec import Slot
+from exchange_core.commands import CASH_DESK
 from exchange_core.events import (
     Event,
     InstrumentListed,
@@ -20,8 +21,10 @@ from exchange_core.events import (
     TradeExecuted,
 )
 from exchange_core.instruments import Instrument
+from exchange_core.ledger import Pocket, Posting, postings
 from exchange_core.orders import OrderStatus, Side
-from exchange_core.ports import FillView, JournalPosition, OrderView, TradeView
+from exchange_core.outcomes import CommandOutcome, OperatorCommand, operator_commands_of, outcomes_of
+from exchange_core.ports import FillView, JournalPosition, LedgerEntry, OrderView, TradeView
 
 _TERMS = (
     "order_id",
@@ -47,12 +50,16 @@ CandleKey = tuple[str, CandleInterval, int]
 
 @dataclass(slots=True)
 class ProjectionFold:
-    """Orders by id, fills with their owners, trades, candles, instruments by symbol, and a position a partition."""
+    """Orders by id, fills with their owners, trades, candles, ledger lines, outcomes with their partition, instruments
+    by symbol, and a position a partition."""
 
     orders: MutableMapping[int, OrderView] = field(default_factory=dict)
     fills: list[tuple[str, FillView]] = field(default_factory=list)
     trades: dict[str, list[TradeView]] = field(default_factory=dict)
     candles: dict[CandleKey, Candle] = field(default_factory=dict)
+    ledger: list[tuple[Posting, LedgerEntry]] = field(default_factory=list)
+    outcomes: dict[int, tuple[int, CommandOutcome]] = field(default_factory=dict)
+    operator_commands: dict[int, OperatorCommand] = field(default_factory=dict)
     instruments: dict[str, Instrument] = field(default_factory=dict)
     positions: dict[int, JournalPosition] = field(default_factory=dict)
 
@@ -60,6 +67,11 @@ class ProjectionFold:
         """Fold one slot in; slots of a partition come in order."""
         for event in slot.events:
             self._apply_event(event, slot.at_ms)
+        self._post(slot)
+        for outcome in outcomes_of(slot):
+            self.outcomes.setdefault(outcome.command_id, (slot.partition, outcome))
+        for command in operator_commands_of(slot):
+            self.operator_commands.setdefault(command.command_id, command)
         self.positions[slot.partition] = JournalPosition(
             partition=slot.partition, slot=slot.n, journal_at_ms=slot.at_ms
         )
@@ -153,6 +165,38 @@ class ProjectionFold:
                 seq=trade.seq,
                 updated_at_ms=at_ms,
             )
+
+    def _post(self, slot: Slot) -> None:
+        line = 0
+        for event in slot.events:
+            for posting in postings(event, self.instruments, slot.partition):
+                is_transfer = event.symbol == CASH_DESK
+                entry = LedgerEntry(
+                    place=(slot.at_ms, slot.partition, slot.n, line),
+                    kind=posting.kind,
+                    asset=posting.asset,
+                    available=0,
+                    held=0,
+                    symbol=event.symbol,
+                    seq=event.seq,
+                    order_id=0 if is_transfer else getattr(event, "order_id", 0),
+                    trade_id=getattr(event, "trade_id", 0),
+                    transfer_id=getattr(event, "transfer_id", getattr(event, "detail", "")) if is_transfer else "",
+                )
+                self.ledger.append((posting, entry))
+                line += 1
+
+    def ledger_of(self, user_id: str) -> list[LedgerEntry]:
+        """The lines of one account, newest first, with what they change in its two halves."""
+        entries = []
+        for posting, entry in self.ledger:
+            sides = ((posting.from_user, posting.from_pocket, -1), (posting.to_user, posting.to_pocket, 1))
+            ours = [(pocket, sign * posting.amount) for user, pocket, sign in sides if user == user_id]
+            if ours:
+                available = sum(change for pocket, change in ours if pocket is Pocket.AVAILABLE)
+                held = sum(change for pocket, change in ours if pocket is Pocket.HELD)
+                entries.append(dataclasses.replace(entry, available=available, held=held))
+        return sorted(entries, key=lambda entry: entry.place, reverse=True)
 
     def ticker(self, symbol: str, now_ms: int) -> Ticker | None:
         """The plainest reckoning: every trade of the 24 hours, from the first whole minute on."""

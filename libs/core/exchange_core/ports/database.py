@@ -8,7 +8,9 @@ from typing import Any, Protocol
 from exchange_core.candles import Candle, CandleInterval, Ticker
 from exchange_core.codec import Slot
 from exchange_core.instruments import Instrument
+from exchange_core.ledger import PostingKind
 from exchange_core.orders import OrderStatus, OrderType, Reason, SelfTradePrevention, Side, TimeInForce
+from exchange_core.outcomes import CommandOutcome, OperatorCommand
 
 
 class Projection(Protocol):
@@ -124,6 +126,31 @@ class TradeView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry:
+    """A line of the ledger as one of its accounts sees it: how its two halves changed, in units.
+
+    `place` is (at_ms, partition, slot, line), by which entries are ordered. An order id or trade id is 0, a transfer id
+    empty, where the line is about none.
+    """
+
+    place: tuple[int, int, int, int]
+    kind: PostingKind
+    asset: str
+    available: int
+    held: int
+    symbol: str
+    seq: int
+    order_id: int
+    trade_id: int
+    transfer_id: str
+
+    @property
+    def at_ms(self) -> int:
+        """The slot's time."""
+        return self.place[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JournalPosition:
     """How far the database is in one partition: the last slot and its journal time."""
 
@@ -163,6 +190,32 @@ class DatabaseReader(Protocol):
 
     async def trades(self, symbol: str, *, before_trade_id: int | None, limit: int) -> Sequence[TradeView]:
         """Everybody's trades, newest first."""
+        ...
+
+    async def ledger(
+        self,
+        user_id: str,
+        *,
+        asset: str | None,
+        symbol: str | None,
+        before: tuple[int, int, int, int] | None,
+        limit: int,
+    ) -> Sequence[LedgerEntry]:
+        """The user's ledger entries, newest first; `before` is the place of the last one seen."""
+        ...
+
+    async def outcomes(self, command_ids: Sequence[int]) -> Sequence[CommandOutcome]:
+        """What became of those of the commands of which it is known, and kept; whoever sent them."""
+        ...
+
+    async def operator_commands(
+        self, *, operator_id: str | None, before: tuple[int, int] | None, limit: int
+    ) -> Sequence[OperatorCommand]:
+        """The operators' audit log, newest first; `before` is (at_ms, command_id) of the last one seen."""
+        ...
+
+    async def open_order_count(self, user_id: str, symbol: str, at_most: int) -> int:
+        """How many of the user's orders are open in the symbol; counts no further than `at_most`."""
         ...
 
     async def candles(
