@@ -42,7 +42,7 @@ class Config(BaseSettings):
     rate_limits: dict[str, str] = Field(default_factory=dict)
     """Limits other than the defaults in limits.py, as JSON: `{"orders.user": "200/1s"}`."""
     rate_limit_scale: int = Field(default=1, ge=1, le=10_000)
-    """Multiplies the limits of users and addresses: for twins, where one of each carries the load of an exchange."""
+    """Multiplies the default limits of users and addresses: for twins, where one of each carries a market's load."""
     api_key_masters: dict[str, SecretStr] = Field(min_length=1, max_length=10)
     """The secrets that API keys are derived from, as JSON by name: `{"2": "<64 hex digits>", "1": …}`. The first one
     makes new keys; what is taken out ends the keys that it made."""

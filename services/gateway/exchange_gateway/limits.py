@@ -56,12 +56,15 @@ _MARKET: Final = frozenset({"time", "instruments", "orderbook", "trades", "ticke
 
 
 def rate_limits(overrides: Mapping[str, str], scale: int) -> dict[str, RateLimit]:
-    """The limits by name. `scale` multiplies those of users and addresses, never the global one. Raises ValueError."""
+    """The limits by name. `scale` multiplies the defaults of users and addresses, not the global one, and no override.
+    Raises ValueError."""
     unknown = overrides.keys() - DEFAULT_LIMITS.keys()
     if unknown:
         raise ValueError(f"no such limits: {', '.join(sorted(unknown))}")
-    limits = {name: RateLimit.parse(text) for name, text in {**DEFAULT_LIMITS, **overrides}.items()}
-    return {name: limit if name == GLOBAL else limit.times(scale) for name, limit in limits.items()}
+    scaled = {
+        name: RateLimit.parse(text).times(1 if name == GLOBAL else scale) for name, text in DEFAULT_LIMITS.items()
+    }
+    return scaled | {name: RateLimit.parse(text) for name, text in overrides.items()}
 
 
 def route_class(method: str, path: str) -> RouteClass:

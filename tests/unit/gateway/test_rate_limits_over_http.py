@@ -218,7 +218,8 @@ async def test_the_local_limiter_remembers_a_bounded_number_of_subjects() -> Non
 
 def test_limits_are_checked_whole_and_the_global_one_is_never_scaled() -> None:
     limits = rate_limits({"orders.user": "7/1s"}, 10)
-    assert limits["orders.user"] == RateLimit(requests=70, window_ms=1_000)
+    assert limits["orders.user"] == RateLimit(requests=7, window_ms=1_000), "what is named is meant"
+    assert limits["cancels.user"] == RateLimit(requests=2_000, window_ms=1_000)
     assert limits["global"] == RateLimit(requests=10_000, window_ms=1_000)
     for wrong in ({"order.user": "1/1s"}, {"orders.user": "many"}):
         with pytest.raises(ValidationError):
