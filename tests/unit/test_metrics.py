@@ -31,7 +31,7 @@ def test_every_metric_is_recorded_by_its_service_and_no_other():
     declared: dict[str, set[Metric]] = defaultdict(set)
     for metric in METRICS:
         declared[metric.service].add(metric)
-    for service in ("gateway", "matcher", "persister"):
+    for service in ("gateway", "matcher", "persister", "fanout"):
         missing = {metric.name for metric in declared[service] - recorded_metrics(service)}
         foreign = {metric.name for metric in recorded_metrics(service) - declared[service]}
         assert (missing, foreign) == (set(), set()), service
