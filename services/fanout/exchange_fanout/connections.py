@@ -131,11 +131,6 @@ class Laggards:
         self._behind: dict[Connection, None] = {}
         self._has_come = asyncio.Event()
 
-    @property
-    def count(self) -> int:
-        """How many there are."""
-        return len(self._behind)
-
     def add(self, connection: Connection) -> None:
         """It has fallen behind."""
         self._behind[connection] = None
