@@ -13,6 +13,7 @@ from crossbook import control, tables
 from crossbook import watch as watching
 from crossbook.audit_command import audit_command
 from crossbook.bench_command import bench_command
+from crossbook.chaos_command import chaos_command
 from crossbook.check import check_command
 from crossbook.container_commands import bootstrap_command, seed_command
 from crossbook.costs.cost_command import cost_command
@@ -46,6 +47,7 @@ def up(
     aws_port: Port = AWS_PORT,
     partitions: Annotated[int, typer.Option(min=1, max=64, help="Fixed for the life of a world.")] = 2,
     matchers: Annotated[int, typer.Option(min=1, max=16, help="They share the partitions out.")] = 2,
+    instances: Annotated[int, typer.Option(min=1, max=16, help="Of each service, spread over two zones.")] = 1,
     seed: Annotated[bool, typer.Option(help="List instruments and fund demo users.")] = True,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
     quiet: Annotated[bool, typer.Option("--quiet", help="Do not show what the services log.")] = False,
@@ -59,6 +61,7 @@ def up(
         redis_url=os.environ.get("REDIS_URL"),
         partitions=partitions,
         matchers=matchers,
+        instances=instances,
         is_seeded=seed,
         log_level=log_level,
     )
@@ -129,6 +132,7 @@ app.command("audit")(audit_command)
 app.command("rebuild")(rebuild_command)
 app.command("cost")(cost_command)
 app.command("bench")(bench_command)
+app.command("chaos")(chaos_command)
 app.command("bootstrap")(bootstrap_command)
 app.command("seed")(seed_command)
 

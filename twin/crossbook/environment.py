@@ -9,6 +9,7 @@ MISLEADING = (
     "DATABASE_",
     "REDIS_",
     "HTTP_",
+    "KILL_AT",
     "OTEL_",
     "API_KEY_",
     "RATE_LIMIT_SCALE",

@@ -12,8 +12,8 @@ AWS_PORT = 4566
 class TwinOptions:
     """How a twin is started. A port of 0 takes any free one; `database_url` and `redis_url` replace own servers.
 
-    Without `durable`, a crash of the machine may lose the database. `reconciles`: a process compares the stores
-    with the journal all the time, and halts what differs.
+    `instances` of each service run, and never fewer matchers. Without `durable`, a crash of the machine may lose the
+    database. `reconciles`: a process compares the stores with the journal all the time, and halts what differs.
     """
 
     gateway_port: int = GATEWAY_PORT
@@ -23,6 +23,7 @@ class TwinOptions:
     redis_url: str | None = None
     partitions: int = 2
     matchers: int = 2
+    instances: int = 1
     is_seeded: bool = True
     log_level: str = "info"
     durable: bool = True

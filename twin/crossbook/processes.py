@@ -50,6 +50,7 @@ class ProcessSpec:
     command: tuple[str, ...]
     environment: Mapping[str, str]
     port: int
+    zone: str = ""
     ready_path: str = ""
     is_ready: Callable[[], Awaitable[bool]] | None = None
     become: Callable[[], None] | None = None
@@ -74,11 +75,13 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(slots=True, kw_only=True)
 class Child:
-    """One supervised process, through all its lives."""
+    """One supervised process, through all its lives. `variables` are what this one has besides its own."""
 
     spec: ProcessSpec
     log: Path
     restarts: int = 0
+    variables: dict[str, str] = field(default_factory=dict)
+    next_variables: dict[str, str] = field(default_factory=dict)
     started_at_s: float = 0.0
     process: asyncio.subprocess.Process | None = None
     keeper: asyncio.Task[None] | None = field(default=None)
@@ -96,6 +99,7 @@ class Child:
             started_at_s=self.started_at_s,
             port=self.spec.port,
             restarts=self.restarts,
+            zone=self.spec.zone,
             ready_path=self.spec.ready_path,
         )
 
@@ -103,6 +107,7 @@ class Child:
         """Start the program, its output appended to the log."""
         self._trim_log()
         supervisor_pid, spec = os.getpid(), self.spec
+        self.variables, self.next_variables = self.next_variables, {}
 
         def prepare() -> None:
             if spec.become is not None:
@@ -112,7 +117,7 @@ class Child:
         with self.log.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
                 *spec.command,
-                env=dict(spec.environment),
+                env={**spec.environment, **self.variables},
                 cwd=spec.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -228,6 +233,10 @@ class Supervisor:
         await child.wait_ready()
         child.keeper = asyncio.create_task(self._keep(child), name=f"keep {child.spec.name}")
 
+    def arm(self, name: str, **variables: str) -> None:
+        """The next time the child starts, and only then, it is given these variables too. Raises KeyError."""
+        self.find(name).next_variables = variables
+
     async def stop(self) -> None:
         """Stop all children, the last started first. Safe to call again."""
         while self._children:
@@ -248,7 +257,7 @@ class Supervisor:
             if not child.spec.is_replaceable:
                 self._fail(f"{child.spec.name} died ({_outcome(return_code)}) and cannot be replaced")
                 return
-            if time.monotonic() - spawned_at_s > STEADY_S:
+            if child.variables or time.monotonic() - spawned_at_s > STEADY_S:  # armed, it died as it was told to
                 backoff_s = BACKOFF_FIRST_S
             self._report(f"{child.spec.name} DIED ({_outcome(return_code)}); starting it again in {backoff_s:.1f} s")
             await asyncio.sleep(backoff_s)

@@ -12,14 +12,16 @@ from crossbook.site import Site
 
 READY_PATH = "/readyz"
 STOP_TIMEOUT_S = 15.0
+ZONES = ("a", "b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One process of a service: `name` is that of the process, `package` what it runs."""
+    """One process of a service: `name` is that of the process, `package` what it runs; `zone` is what fails as one."""
 
     name: str
     package: str
+    zone: str = "a"
     needs_database: bool = False
     needs_login: bool = False
 
@@ -44,21 +46,58 @@ class Service:
             environment=environment,
             port=port,
             ready_path=READY_PATH,
+            zone=self.zone,
             stop_timeout_s=STOP_TIMEOUT_S,
             directory=directory,
         )
 
 
-def services(*, matchers: int, reconciles: bool = False) -> tuple[Service, ...]:
-    """All service processes of a twin, in order of the flow. The matchers share the partitions out by leases."""
+def services(*, matchers: int, instances: int = 1, reconciles: bool = False) -> tuple[Service, ...]:
+    """All service processes of a twin, in order of the flow, each service's spread over the zones.
+
+    The matchers share the partitions out by leases; of the others any number works side by side.
+    """
+    numbers = range(1, instances + 1)
     reconciler = Service(name="reconciler", package="exchange_persister.reconcile", needs_database=True)
     return (
-        Service(name="gateway", package="exchange_gateway", needs_database=True, needs_login=True),
-        *(Service(name=f"matcher-{number}", package="exchange_matcher") for number in range(1, matchers + 1)),
-        Service(name="persister", package="exchange_persister", needs_database=True),
+        *(
+            Service(
+                name=_name("gateway", number),
+                package="exchange_gateway",
+                zone=zone_of(number),
+                needs_database=True,
+                needs_login=True,
+            )
+            for number in numbers
+        ),
+        *(
+            Service(name=f"matcher-{number}", package="exchange_matcher", zone=zone_of(number))
+            for number in range(1, max(matchers, instances) + 1)
+        ),
+        *(
+            Service(
+                name=_name("persister", number),
+                package="exchange_persister",
+                zone=zone_of(number),
+                needs_database=True,
+            )
+            for number in numbers
+        ),
         *((reconciler,) if reconciles else ()),
-        Service(name="fanout", package="exchange_fanout", needs_login=True),
+        *(
+            Service(name=_name("fanout", number), package="exchange_fanout", zone=zone_of(number), needs_login=True)
+            for number in numbers
+        ),
     )
+
+
+def zone_of(number: int) -> str:
+    """The zone of the instance with this number, from 1."""
+    return ZONES[(number - 1) % len(ZONES)]
+
+
+def _name(service: str, number: int) -> str:
+    return service if number == 1 else f"{service}-{number}"
 
 
 def wishes(running: tuple[Service, ...], *, gateway_port: int, fanout_port: int) -> tuple[PortWish, ...]:

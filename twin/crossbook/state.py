@@ -44,6 +44,7 @@ class RunningProcess:
     """One process of a running twin. `pid` 0: it is down at the moment. Start times are seconds since the epoch.
 
     `ready_path` is what to ask on its port to see whether it is ready; empty: that it takes connections is enough.
+    `zone` is what the process fails with; empty: it is not one of the services.
     """
 
     name: str
@@ -52,6 +53,7 @@ class RunningProcess:
     port: int
     restarts: int
     ready_path: str = ""
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,11 +39,14 @@ def users() -> Table:
 
 def processes(running: Running, states: Sequence[ProcessState]) -> Table:
     """How every process is."""
-    table = _table(f"Supervisor {running.supervisor.pid}", "process", "pid", "port", "up for", "restarts", "ready")
+    table = _table(
+        f"Supervisor {running.supervisor.pid}", "process", "zone", "pid", "port", "up for", "restarts", "ready"
+    )
     for state in states:
         process = state.process
         table.add_row(
             process.name,
+            process.zone,
             str(process.pid) if state.is_alive else "down",
             str(process.port),
             str(timedelta(seconds=int(state.uptime_s))),

@@ -41,7 +41,9 @@ class Twin:
     def __init__(self, directory: Path, options: TwinOptions | None = None, *, report: Report = ignore_report) -> None:
         self.options = options or TwinOptions()
         self._report = report
-        self._services = services(matchers=self.options.matchers, reconciles=self.options.reconciles)
+        self._services = services(
+            matchers=self.options.matchers, instances=self.options.instances, reconciles=self.options.reconciles
+        )
         self.backing = Backing(
             directory,
             wishes=wishes(self._services, gateway_port=self.options.gateway_port, fanout_port=self.options.fanout_port),
@@ -74,9 +76,19 @@ class Twin:
         return f"http://{LOOPBACK}:{self.backing.ports['gateway']}"
 
     @property
+    def gateway_urls(self) -> tuple[str, ...]:
+        """The REST API of every gateway."""
+        return tuple(f"http://{LOOPBACK}:{self.backing.ports[name]}" for name in self._names("exchange_gateway"))
+
+    @property
     def websocket_url(self) -> str:
         """The WebSocket of fanout."""
         return f"ws://{LOOPBACK}:{self.backing.ports['fanout']}/ws"
+
+    @property
+    def websocket_urls(self) -> tuple[str, ...]:
+        """The WebSocket of every fanout."""
+        return tuple(f"ws://{LOOPBACK}:{self.backing.ports[name]}/ws" for name in self._names("exchange_fanout"))
 
     @property
     def client_environment(self) -> dict[str, str]:
@@ -150,6 +162,9 @@ class Twin:
         self._report("PostgreSQL, Redis and the emulated cloud are up")
         self._site = await self._build_site()
         self._report("queues, tables, stream, buckets and database are in place")
+
+    def _names(self, package: str) -> tuple[str, ...]:
+        return tuple(service.name for service in self._services if service.package == package)
 
     async def _start(self) -> None:
         await self.start_stores()

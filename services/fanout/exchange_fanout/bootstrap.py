@@ -7,6 +7,7 @@ import structlog
 
 from exchange_adapters.aws import open_clients
 from exchange_adapters.dynamodb_tables import DynamoConnections, DynamoSessions
+from exchange_adapters.kill_points import with_kill_point
 from exchange_adapters.redis_market import RedisMarketCache, RedisMessageSource, RedisSubscriberSets
 from exchange_adapters.system import SystemClock
 from exchange_adapters.tokens import HttpKeySource
@@ -36,4 +37,4 @@ async def bootstrap(config: Config, stopping: asyncio.Event) -> None:
             sessions=DynamoSessions(clients.dynamodb, config.topology),
             keys=HttpKeySource(http, config.cognito_jwks_url),
         )
-        await run(config, ports, stopping)
+        await run(config, with_kill_point(ports), stopping)

@@ -9,6 +9,7 @@ import structlog
 from exchange_adapters.aws import open_clients
 from exchange_adapters.dynamodb_tables import DynamoApiKeys, DynamoLeases, DynamoSessions
 from exchange_adapters.dynamodb_wallets import DynamoWalletHolds
+from exchange_adapters.kill_points import with_kill_point
 from exchange_adapters.postgres import open_pool
 from exchange_adapters.postgres_reader import PostgresReader
 from exchange_adapters.redis_limits import RedisOnceMarks, RedisRateLimiter
@@ -60,4 +61,4 @@ async def bootstrap(config: Config, stopping: asyncio.Event) -> None:
             keys=HttpKeySource(http, config.cognito_jwks_url),
             random=SystemRandom(),
         )
-        await run(config, ports, stopping)
+        await run(config, with_kill_point(ports), stopping)

@@ -10,6 +10,7 @@ from aiohttp import web
 from exchange_adapters.aws import open_clients
 from exchange_adapters.dynamodb_journal import DynamoJournal
 from exchange_adapters.dynamodb_tables import DynamoLeases
+from exchange_adapters.kill_points import with_kill_point
 from exchange_adapters.kinesis import KinesisExecutionSink
 from exchange_adapters.redis_market import RedisMarketPublisher
 from exchange_adapters.s3 import S3Snapshots
@@ -27,7 +28,7 @@ async def open_ports(config: Config) -> AsyncIterator[Ports]:
         open_clients("sqs", "dynamodb", "kinesis", "s3") as clients,
         RedisMarketPublisher(config.redis_url.get_secret_value()) as publisher,
     ):
-        yield Ports(
+        ports = Ports(
             clock=SystemClock(),
             commands=SqsCommandSource(clients.sqs, topology),
             journal=DynamoJournal(clients.dynamodb, topology),
@@ -38,6 +39,7 @@ async def open_ports(config: Config) -> AsyncIterator[Ports]:
             writer=f"{config.instance}:{secrets.token_hex(6)}",
             health=partial(_health_page, config),
         )
+        yield with_kill_point(ports)
 
 
 @asynccontextmanager

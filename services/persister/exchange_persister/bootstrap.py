@@ -9,6 +9,7 @@ from exchange_adapters.aws import open_clients
 from exchange_adapters.dynamodb_journal import DynamoJournal
 from exchange_adapters.dynamodb_tables import DynamoLeases
 from exchange_adapters.dynamodb_wallets import DynamoWalletReader, DynamoWalletRestore, DynamoWalletSettlement
+from exchange_adapters.kill_points import with_kill_point
 from exchange_adapters.kinesis import KinesisExecutionSource
 from exchange_adapters.postgres import PostgresProjections, open_pool
 from exchange_adapters.postgres_settled import PostgresSettledRows
@@ -26,7 +27,7 @@ from exchange_persister.reconciler import ReconcilerPorts
 async def open_ports(config: Config) -> AsyncIterator[Ports]:
     """The real adapters of the shard-reading worker, closed on leaving."""
     async with _open(config, "dynamodb", "s3", "kinesis") as (clients, parts):
-        yield Ports(**parts, source=KinesisExecutionSource(clients.kinesis, config.topology))
+        yield with_kill_point(Ports(**parts, source=KinesisExecutionSource(clients.kinesis, config.topology)))
 
 
 @asynccontextmanager

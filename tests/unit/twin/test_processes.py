@@ -165,3 +165,18 @@ def _session_lives(session: int) -> bool:
         if int(fields[3]) == session and fields[0] != "Z":
             return True
     return False
+
+
+async def test_what_a_child_is_armed_with_holds_for_its_next_life_only(supervisor, tmp_path):
+    script = "import os; print('armed:', os.environ.get('KILL_AT'), flush=True)\n" + SERVER
+    await supervisor.start(server_spec(script=script))
+    supervisor.arm("server", KILL_AT="journal.put.before:1")
+    for restarts in (1, 2):
+        os.kill(supervisor.find("server").pid, signal.SIGKILL)
+        await eventually(lambda count=restarts: supervisor.find("server").restarts == count)
+        await eventually(lambda: supervisor.find("server").pid)
+        await eventually(
+            lambda count=restarts: (tmp_path / "server.log").read_text().count("armed:") == count + 1, timeout_s=20
+        )
+    lines = [line for line in (tmp_path / "server.log").read_text().splitlines() if line.startswith("armed:")]
+    assert lines == ["armed: None", "armed: journal.put.before:1", "armed: None"]
