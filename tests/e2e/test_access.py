@@ -156,9 +156,10 @@ async def fills_from_her_cursor(world: AccessWorld) -> str:
     return "200, his own side only"
 
 
-@tries("orders, fills, balances, keys, with her user id in the query", "400 invalid_value")
+@tries("orders, fills, balances, ledger, keys, with her user id in the query", "400 invalid_value")
 async def lists_of_her(world: AccessWorld) -> str:
-    paths = [f"/api/v1/{name}?user_id={world.she.user_id}" for name in ("orders", "fills", "balances", "api-keys")]
+    names = ("orders", "fills", "balances", "ledger", "api-keys")
+    paths = [f"/api/v1/{name}?user_id={world.she.user_id}" for name in names]
     return ", ".join({str(await world.as_him("GET", path)) for path in paths})
 
 

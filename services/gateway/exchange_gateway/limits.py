@@ -52,7 +52,7 @@ _API: Final = ("api", "v1")
 _READS: Final = frozenset({"GET", "HEAD"})
 _ORDERS: Final = frozenset({"order", "orders"})
 _ACCOUNT: Final = frozenset({"users", "sessions", "api-keys"})
-_MARKET: Final = frozenset({"time", "instruments", "orderbook", "trades", "ticker", "candles"})
+_MARKET: Final = frozenset({"time", "instruments", "orderbook", "trades", "ticker", "tickers", "candles"})
 
 
 def rate_limits(overrides: Mapping[str, str], scale: int) -> dict[str, RateLimit]:

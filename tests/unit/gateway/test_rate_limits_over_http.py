@@ -190,6 +190,7 @@ def test_of_the_forwarded_addresses_those_that_our_proxies_wrote_count() -> None
         ("POST", "/api/v1/admin/deposits", "operators"),
         ("GET", "/api/v1/time", "market"),
         ("GET", "/api/v1/orderbook/BTCUSDT", "market"),
+        ("GET", "/api/v1/tickers", "market"),
         ("GET", "/", "market"),
         ("GET", "/healthz", "health"),
     ],
