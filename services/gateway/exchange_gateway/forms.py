@@ -40,7 +40,7 @@ class BodyForm:
         self._properties: Mapping[str, Any] = schema.get("properties", {})
         self._order = {name: rank for rank, name in enumerate(self._properties)}
         self._elsewhere = elsewhere
-        self._validator = _validator({**schema, "components": {"schemas": document()["components"]["schemas"]}})
+        self._validator = _validator({**schema, "components": {"schemas": _schemas()}})
 
     def check(self, body: Mapping[str, Any]) -> None:
         """Raise ProblemError unless the body is as the contract says: for unknown members first, then for missing ones,
@@ -145,6 +145,13 @@ def _name(schema: Mapping[str, Any]) -> str:
 
 def _members(name: str) -> frozenset[str]:
     return frozenset(resolved({"$ref": f"#/components/schemas/{name}"})["properties"])
+
+
+@cache
+def _schemas() -> Mapping[str, Any]:
+    """What bodies may refer to. What is refused alone, as one item of a batch is, does not spoil the whole body."""
+    schemas: Mapping[str, Any] = document()["components"]["schemas"]
+    return {name: {} if schema.get("x-refused-alone") else schema for name, schema in schemas.items()}
 
 
 def _validator(schema: Mapping[str, Any]) -> Draft202012Validator:
