@@ -19,7 +19,7 @@ INDEPENDENT := tests/unit tests/property tests/versions tests/sim
 ON_ALL_CORES := -n logical --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check lint types unit rules bench sim campaign localstack lock clean containers sizes \
+.PHONY: help up down test check docs lint types unit rules bench sim campaign localstack lock clean containers sizes \
 	package-persister
 
 help: ## what there is to make
@@ -54,6 +54,9 @@ sizes: $(INSTALLED) ## measure the images and how fast the containers start
 
 package-persister: $(INSTALLED) ## build/persister.zip for AWS Lambda (FLAGS="--platform aarch64-manylinux_2_28")
 	@$(BIN)/python services/persister/package.py --output build/persister.zip $(FLAGS)
+
+docs: $(INSTALLED) ## write the tables of docs/api.md from the contract
+	@$(BIN)/python -m tests.unit.gateway.api_tables
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

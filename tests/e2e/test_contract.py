@@ -44,7 +44,6 @@ async def market(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Twin
 async def fuzz(folder: Path, location: str, *arguments: str, token: str = "") -> tuple[int, str]:
     """What one run of schemathesis returns and says; `token` names who asks, without it nobody."""
     authorization = ("--header", f"Authorization: Bearer {token}") if token else ()
-    folder.mkdir()
     process = await asyncio.create_subprocess_exec(
         *(str(Path(sys.executable).with_name("schemathesis")), "run", location, "--no-color", "--warnings", "off"),
         *("--checks", ",".join(CHECKS), "--generation-deterministic", "--no-shrink", "--request-timeout", "20"),
@@ -81,16 +80,16 @@ async def test_no_request_gets_an_answer_that_the_contract_does_not_describe(mar
         operator = await api.log_in("operator", market.password)
         user = await funded_user(api, operator)
     runs = await asyncio.gather(
-        fuzz(tmp_path / "nobody", location, "--phases", "examples,fuzzing", "--max-examples", "3"),
+        fuzz(tmp_path, location, "--phases", "examples,fuzzing", "--max-examples", "3"),
         fuzz(
-            tmp_path / "user",
+            tmp_path,
             location,
             *("--phases", "examples,coverage,stateful", "--max-examples", "10"),
             *("--exclude-path-regex", OPERATORS, *ENDS_THE_SESSION),
             token=user.token,
         ),
         fuzz(
-            tmp_path / "operator",
+            tmp_path,
             location,
             *("--phases", "examples,coverage", "--include-path-regex", OPERATORS),
             token=operator.token,
@@ -109,7 +108,7 @@ async def test_an_answer_that_is_not_described_is_found(market: Twin, tmp_path: 
     contract = tmp_path / "openapi.json"
     contract.write_bytes(orjson.dumps(document))
     status, output = await fuzz(
-        tmp_path / "run",
+        tmp_path,
         str(contract),
         *("--url", market.gateway_url, "--phases", "fuzzing", "--max-examples", "3"),
         *("--include-operation-id", "getInstrument"),
