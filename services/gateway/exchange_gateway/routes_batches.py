@@ -126,7 +126,7 @@ class Freed:
     """What the cancels and amendments of a batch set free, for the kinds that come after them.
 
     Funds are free once the matcher has decided and that is settled, which no answer waits for unless asked to. So only
-    an item that lacks funds waits, and is then tried again once (ADR 10).
+    an item that lacks funds waits, and is then tried again once (ADR 14).
     """
 
     def __init__(self, verdicts: VerdictDesk) -> None:
