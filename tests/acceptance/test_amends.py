@@ -68,6 +68,20 @@ async def test_a_new_price_that_crosses_trades_at_the_makers_prices_and_rests_wi
     assert await bob.quote() == Balance(available=1_000_000 - 201 - 101, held=101)
 
 
+@rule("amend-post-only-stays", "amend-refused-keeps-place")
+async def test_a_post_only_order_is_not_amended_across_the_spread(
+    market: Market, alice: Trader, bob: Trader, carol: Trader
+) -> None:
+    await bob.buys(1, at=98)
+    order = await alice.sells(2, at=100, post_only=True)
+    await carol.sells(2, at=100)
+    held = await alice.base()
+    assert await alice.cannot_amend(order, price=98) == "would_take"
+    assert (await alice.looks_up(order)).price == 100 and await alice.base() == held
+    assert await is_first_at_100(alice, order, bob)
+    assert (await alice.amends(order, price=99)).price == 99, "to a price that does not cross it is"
+
+
 @rule("amend-above-filled")
 async def test_a_new_quantity_must_be_above_what_is_filled(market: Market, alice: Trader, bob: Trader) -> None:
     order = await alice.sells(5, at=100)

@@ -6,6 +6,7 @@ from decimal import Decimal
 from tests.acceptance.market import Market
 from tests.acceptance.stage import listed, rule
 from tests.acceptance.trader import Balance, Trader
+from tests.eventually import eventually
 
 
 @rule("guard-unknown-symbol")
@@ -81,7 +82,16 @@ async def test_a_user_has_so_many_open_orders_and_no_more(market: Market, alice:
         await alice.sells(1, type="stop", trigger_price=90),
     ]
     held = await alice.quote()
-    assert await alice.judges(alice.order("buy", 1, 98)) == "too_many_open_orders"
+    one_more = alice.order("buy", 1, 98)
+    assert await alice.judges(one_more) == "too_many_open_orders"
+    assert await alice.quote() == held
+
+    async def the_gateway_has_counted() -> bool:
+        known = len(await alice.orders())
+        assert await alice.judges(one_more) == "too_many_open_orders"
+        return len(await alice.orders()) == known  # not even a rejected one
+
+    await eventually(the_gateway_has_counted, timeout_s=30)
     assert await alice.quote() == held
     assert (await bob.buys(1, at=98)).status == "open", "bob has room"
     await alice.cancels(orders[0])

@@ -71,7 +71,7 @@ async def test_good_till_date_rests_and_trades_before_its_date(market: Market, a
 
 @rule("gtd-expires-at-date", "end-status-and-filled")
 async def test_good_till_date_expires_at_its_date(market: Market, alice: Trader, bob: Trader) -> None:
-    rested = await alice.sells(2, at=100, time_in_force="gtd", expires_at=in_seconds(3))
+    rested = await alice.sells(2, at=100, time_in_force="gtd", expires_at=in_seconds(12))
     await bob.buys("0.5", at=100)
     ended = await alice.sees_the_end_of(rested)
     assert ended.ending == ("expired", "date_reached") and ended.filled == Decimal("0.5")
