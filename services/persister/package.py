@@ -27,7 +27,7 @@ _SOURCES: Final = (
     "services/persister/exchange_persister",
 )
 _NOT_OURS: Final = {"exchange_adapters/sim", "exchange_persister/migrations", "exchange_persister/migrate.py"}
-_AWS_SERVICES: Final = {"dynamodb", "kinesis", "s3", "sts"}
+_AWS_SERVICES: Final = {"dynamodb", "kinesis", "s3", "secretsmanager", "sts"}
 _INSTALLERS_NOTES: Final = {"INSTALLER", "RECORD", "REQUESTED", "direct_url.json", "uv_cache.json"}
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip can hold."""

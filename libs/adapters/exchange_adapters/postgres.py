@@ -27,6 +27,7 @@ from exchange_adapters.projection_rows import (
     instruments_after,
     rows_of,
 )
+from exchange_adapters.secrets import Password
 from exchange_core.candles import Candle, Ticker
 from exchange_core.codec import Slot
 from exchange_core.errors import Ambiguous, Conflict, Fatal, PortError, Throttled, Unavailable
@@ -77,13 +78,18 @@ _CHECKPOINT: Final = """
 
 
 @asynccontextmanager
-async def open_pool(dsn: str, *, max_size: int = 8, statement_timeout_ms: int = 10_000) -> AsyncIterator[asyncpg.Pool]:
+async def open_pool(
+    dsn: str, *, max_size: int = 8, statement_timeout_ms: int = 10_000, password: Password | None = None
+) -> AsyncIterator[asyncpg.Pool]:
     """A pool of at most `max_size` connections, opened when first needed: it starts without a database too.
+
+    `password` is asked for each of them, where the DSN has none: a rotated one needs no restart.
 
     Each statement is cut by the server after `statement_timeout_ms`, half of it for a lock, and by us a second later.
     """
     pool = asyncpg.create_pool(
         dsn,
+        password=password,
         min_size=0,
         max_size=max_size,
         timeout=CONNECT_TIMEOUT_S,

@@ -25,6 +25,8 @@ class Config(BaseSettings):
     cognito_jwks_url: str = Field(min_length=1)
     trusted_proxies: int = Field(default=0, ge=0)
     """How many proxies of ours stand in front and append to X-Forwarded-For; 0: the header counts for nothing."""
+    redis_secret_id: str = ""
+    """The secret with the password, where the URL has none."""
 
     connections_max: int = Field(default=10_000, ge=1)
     """More are answered 503 before their handshake."""

@@ -14,6 +14,7 @@ from exchange_adapters.postgres import open_pool
 from exchange_adapters.postgres_reader import PostgresReader
 from exchange_adapters.redis_limits import RedisOnceMarks, RedisRateLimiter
 from exchange_adapters.redis_market import RedisMarketCache, RedisMarketPublisher, RedisMessageSource
+from exchange_adapters.secrets import open_password, with_password
 from exchange_adapters.sqs import SqsCommandSink
 from exchange_adapters.system import SystemClock
 from exchange_adapters.tokens import HttpKeySource
@@ -27,11 +28,12 @@ log = structlog.get_logger()
 async def bootstrap(config: Config, stopping: asyncio.Event) -> None:
     """Open the adapters, run, close them."""
     log.info("gateway_configured", **config.redacted())
-    redis_url = config.redis_url.get_secret_value()
+    redis_url = await with_password(config.redis_url.get_secret_value(), config.redis_secret_id)
     topology = config.topology
     async with (
         open_clients("sqs", "dynamodb", "cognito-idp") as clients,
-        open_pool(config.database_reader_url.get_secret_value()) as pool,
+        open_password(config.database_secret_id) as password,
+        open_pool(config.database_reader_url.get_secret_value(), password=password) as pool,
         RedisMarketCache(redis_url) as cache,
         RedisMarketPublisher(redis_url) as publisher,
         RedisMessageSource(redis_url) as messages,

@@ -25,7 +25,11 @@ class Config(BaseSettings):
     log_level: str = Field(default="info", pattern=r"debug|info|warning|error")
     service_instance: str = Field(default="gateway-1", pattern=r"[A-Za-z0-9._-]{1,64}")
     database_reader_url: SecretStr
+    database_secret_id: str = ""
+    """The secret with the password, where the URL has none."""
     redis_url: SecretStr
+    redis_secret_id: str = ""
+    """The secret with the password, where the URL has none."""
     cognito_user_pool_id: str = Field(min_length=1)
     cognito_client_id: str = Field(min_length=1)
     cognito_issuer: str = Field(min_length=1)

@@ -14,6 +14,7 @@ from exchange_adapters.kill_points import with_kill_point
 from exchange_adapters.kinesis import KinesisExecutionSink
 from exchange_adapters.redis_market import RedisMarketPublisher
 from exchange_adapters.s3 import S3Snapshots
+from exchange_adapters.secrets import with_password
 from exchange_adapters.sqs import SqsCommandSource
 from exchange_adapters.system import Readiness, SystemClock, add_health_routes, start_http
 from exchange_matcher.app import Ports
@@ -24,9 +25,10 @@ from exchange_matcher.config import Config
 async def open_ports(config: Config) -> AsyncIterator[Ports]:
     """The real adapters, closed on leaving."""
     topology = config.topology
+    redis_url = await with_password(config.redis_url.get_secret_value(), config.redis_secret_id)
     async with (
         open_clients("sqs", "dynamodb", "kinesis", "s3") as clients,
-        RedisMarketPublisher(config.redis_url.get_secret_value()) as publisher,
+        RedisMarketPublisher(redis_url) as publisher,
     ):
         ports = Ports(
             clock=SystemClock(),

@@ -15,6 +15,7 @@ from exchange_adapters.postgres import PostgresProjections, open_pool
 from exchange_adapters.postgres_settled import PostgresSettledRows
 from exchange_adapters.redis_market import RedisMarketPublisher
 from exchange_adapters.s3 import S3History, S3HistoryReader
+from exchange_adapters.secrets import open_password, with_password
 from exchange_adapters.sqs import SqsCommandSink
 from exchange_adapters.system import SystemClock
 from exchange_persister.app import Ports
@@ -75,10 +76,12 @@ async def open_rebuild_ports(config: Config) -> AsyncIterator[dict[str, Any]]:
 @asynccontextmanager
 async def _open(config: Config, *services: str) -> AsyncIterator[tuple[SimpleNamespace, dict[str, Any]]]:
     topology = config.topology
+    redis_url = await with_password(config.redis_url.get_secret_value(), config.redis_secret_id)
     async with (
         open_clients(*services) as clients,
-        open_pool(config.database_url.get_secret_value(), max_size=config.partitions + 2) as pool,
-        RedisMarketPublisher(config.redis_url.get_secret_value()) as publisher,
+        open_password(config.database_secret_id) as password,
+        open_pool(config.database_url.get_secret_value(), max_size=config.partitions + 2, password=password) as pool,
+        RedisMarketPublisher(redis_url) as publisher,
     ):
         yield (
             clients,

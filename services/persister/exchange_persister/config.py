@@ -13,6 +13,8 @@ class Config(BaseSettings):
 
     prefix: str = Field(default="crossbook", validation_alias="CROSSBOOK_PREFIX", min_length=1)
     partitions: int = Field(default=2, validation_alias="CROSSBOOK_PARTITIONS", ge=1, le=1024)
+    bucket_suffix: str = Field(default="", validation_alias="CROSSBOOK_BUCKET_SUFFIX", pattern="^[a-z0-9-]{0,32}$")
+    """What follows the buckets' names, which the whole world shares: on AWS the account's number."""
     instance: str = Field(default="persister-1", validation_alias="SERVICE_INSTANCE", min_length=1)
     http_host: str = Field(default="127.0.0.1", validation_alias="HTTP_HOST")
     http_port: int = Field(default=8083, validation_alias="HTTP_PORT", ge=0, le=65535)
@@ -21,7 +23,11 @@ class Config(BaseSettings):
         default=SecretStr(""), validation_alias="DATABASE_URL", min_length=1, validate_default=True
     )
     """Must be given: there is no default."""
+    database_secret_id: str = Field(default="", validation_alias="DATABASE_SECRET_ID")
+    """The secret with the password, where the URL has none."""
     redis_url: SecretStr = Field(default=SecretStr("redis://127.0.0.1:6379/0"), validation_alias="REDIS_URL")
+    redis_secret_id: str = Field(default="", validation_alias="REDIS_SECRET_ID")
+    """The secret with the password, where the URL has none."""
     group_slots_max: int = Field(default=500, validation_alias="PERSISTER_GROUP_SLOTS_MAX", ge=1, le=10_000)
     """How many records are settled in one go."""
     group_bytes_max: int = Field(default=512 * 1024, validation_alias="PERSISTER_GROUP_BYTES_MAX", ge=1024)
@@ -39,4 +45,4 @@ class Config(BaseSettings):
     @property
     def topology(self) -> Topology:
         """Names of tables, stream and buckets."""
-        return Topology(prefix=self.prefix, partitions=self.partitions)
+        return Topology(prefix=self.prefix, partitions=self.partitions, bucket_suffix=self.bucket_suffix)

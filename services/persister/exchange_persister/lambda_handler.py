@@ -1,8 +1,9 @@
 """AWS Lambda behind a Kinesis event source mapping: `exchange_persister.lambda_handler.handler`.
 
-The mapping hands over records of one shard in order and must be set to report batch item failures, to try for ever and
-not to split batches: a slot that fails is handed over again with all after it, and is never given up. A gap therefore
-stops the shard, which the age of its iterator shows. The event loop and the clients live as long as the environment.
+The mapping hands over records of one shard in order and must be set to report batch item failures and to try for ever:
+a slot that fails is handed over again with all after it, and is never given up. A gap therefore stops the shard, which
+the age of its iterator shows. It may halve batches whose invocation failed as a whole, as one that takes too long does:
+a half that comes too early is a gap, and is handed back. Event loop and clients live as long as the environment.
 """
 
 import asyncio

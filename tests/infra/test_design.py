@@ -1,0 +1,85 @@
+"""Every row of the deployment's table is in the templates, with the very numbers."""
+
+import importlib
+
+import pytest
+
+from exchange_adapters.metrics import METRICS
+from services.persister.package import HANDLER
+from tests.infra.assembly import Assembly
+from tests.infra.design import ROWS, Find, Row
+from tests.infra.document import DOCUMENT, document
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.layer}: {row.promise[:50]}")
+def test_the_row_is_in_the_templates(prod: Assembly, row: Row) -> None:
+    for number, find in enumerate(row.finds):
+        found = find.found(prod)
+        assert len(found) == find.count if find.count is not None else found, f"query {number} of {row.promise}"
+
+
+def test_a_query_can_fail(prod: Assembly) -> None:
+    assert not Find("EC2::VPC", lambda p: p["CidrBlock"] == "10.1.0.0/16").found(prod)
+
+
+def test_the_document_is_what_the_templates_say(prod: Assembly) -> None:
+    assert DOCUMENT.read_text() == document(prod), "stale: run `make aws-docs`"
+
+
+def test_dashboards_draw_every_metric_and_no_other(prod: Assembly) -> None:
+    for service in {metric.service for metric in METRICS}:
+        (board,) = prod.select(
+            "CloudWatch::Dashboard",
+            lambda p, s=service: p["DashboardName"] == f"crossbook-{s}",  # type: ignore[misc]
+        )
+        body = str(board.properties["DashboardBody"])
+        names = {metric.name for metric in METRICS if metric.service == service}
+        others = {metric.name for metric in METRICS} - names
+        assert [name for name in names if f'"{name}"' not in body.replace("\\", "")] == []
+        assert [name for name in others if f'"{name}"' in body.replace("\\", "")] == []
+
+
+def test_the_lambda_runs_what_the_package_holds(prod: Assembly) -> None:
+    assert prod.one("Lambda::Function", stack="persister")["Handler"] == HANDLER
+
+
+@pytest.mark.parametrize("service", ["gateway", "matcher", "fanout"])
+def test_a_task_is_told_all_that_the_service_asks_for(prod: Assembly, service: str) -> None:
+    config = importlib.import_module(f"exchange_{service}.config").Config
+    asked = {
+        str(field.validation_alias or name).upper()
+        for name, field in config.model_fields.items()
+        if field.is_required()
+    }
+    container = prod.one("ECS::TaskDefinition", stack=service)["ContainerDefinitions"][0]
+    told = {variable["Name"] for variable in (*container["Environment"], *container.get("Secrets", ()))}
+    assert asked <= told
+    assert {"REDIS_URL", "REDIS_SECRET_ID", "CROSSBOOK_PREFIX", "CROSSBOOK_PARTITIONS"} <= told
+    assert service != "matcher" or "CROSSBOOK_BUCKET_SUFFIX" in told
+
+
+def test_the_lambda_is_told_where_its_stores_are(prod: Assembly) -> None:
+    told = set(prod.one("Lambda::Function", stack="persister")["Environment"]["Variables"])
+    assert told >= {"DATABASE_URL", "DATABASE_SECRET_ID", "REDIS_URL", "REDIS_SECRET_ID", "CROSSBOOK_BUCKET_SUFFIX"}
+
+
+def test_a_service_is_deployed_by_its_tag_alone(prod: Assembly) -> None:
+    for service in ("gateway", "matcher", "persister", "fanout", "migrations"):
+        parameters = prod.templates[service]["Parameters"]
+        assert {name for name in parameters if name != "BootstrapVersion"} == {"ImageTag"}
+        assert "Default" not in parameters["ImageTag"]
+
+
+def test_what_holds_data_outlives_its_stack_in_prod_and_goes_with_it_in_dev(prod: Assembly, dev: Assembly) -> None:
+    kinds = ("S3::Bucket", "DynamoDB::GlobalTable", "Kinesis::Stream", "SQS::Queue", "KMS::Key", "Cognito::UserPool")
+    for kind in kinds:
+        assert {resource.deletion_policy for resource in prod.select(kind)} == {"Retain"}, kind
+        assert {resource.deletion_policy for resource in dev.select(kind)} == {"Delete"}, kind
+    assert {resource.deletion_policy for resource in prod.select("RDS::DBCluster")} == {"Snapshot"}
+
+
+def test_dev_is_small(dev: Assembly) -> None:
+    assert len(dev.select("EC2::NatGateway")) == 1
+    assert len(dev.select("RDS::DBInstance")) == 1
+    assert {resource.properties["DesiredCount"] for resource in dev.select("ECS::Service")} == {2}
+    assert not dev.select("CloudTrail::Trail") and not dev.select("GuardDuty::Detector")
