@@ -155,7 +155,9 @@ async def test_the_exchange_trades_and_settles_on_what_the_stacks_made(deployed:
     processes = [service for service in services(matchers=1) if service.name != "persister"]
     await backing.supervisor.start(
         *(
-            service.spec(site, port=backing.ports[service.name], log_level="info", directory=backing.state.path)
+            service.spec(
+                site, port=backing.ports[service.name], log_level="info", directory=backing.state.path, traces={}
+            )
             for service in processes
         )
     )
