@@ -202,12 +202,13 @@ async def die(twin: Twin, chronicle: Chronicle, flow: Flow, service: str, point:
     )
 
 
-async def start_armed(twin: Twin, chronicle: Chronicle, service: str, variables: dict[str, str]) -> None:
-    """Kill the service, which then starts with these."""
-    begun = len(chronicle.said)
+async def start_armed(twin: Twin, service: str, variables: dict[str, str]) -> None:
+    """Kill the service; returns when it has started with these, which may be its end at once."""
+    child = twin.backing.supervisor.find(service)
+    await eventually(lambda: child.pid, timeout_s=PATIENCE_S)
     twin.backing.supervisor.arm(service, **variables)
     twin.kill(service)
-    await eventually(lambda: chronicle.find(f"{service} DIED", after=begun), timeout_s=PATIENCE_S)
+    await eventually(lambda: child.variables == variables, timeout_s=PATIENCE_S)
 
 
 async def audit(twin: Twin, *, patience_s: float = 60.0) -> tuple[str, ...]:
@@ -235,7 +236,7 @@ async def die_everywhere(
             for at, (point, passing) in enumerate(own):
                 is_last = at + 1 == len(own)
                 if child.variables != arming(point, passing):
-                    await start_armed(twin, chronicle, service, arming(point, passing))
+                    await start_armed(twin, service, arming(point, passing))
                 if not is_last and not own[at + 1][0].startswith(WHEN_STARTED):
                     twin.backing.supervisor.arm(service, **arming(*own[at + 1]))
                 death = await die(twin, chronicle, flow, service, point, passing)

@@ -19,7 +19,7 @@ from crossbook.errors import TwinError
 
 PRICES: Final = {"BTCUSDT": Decimal(50_000), "ETHUSDT": Decimal(3_000)}
 """Symbols of different partitions, and around which price they are traded."""
-CALL_TIMEOUT_S: Final = 3.0
+CALL_TIMEOUT_S: Final = 8.0
 PATIENCE_S: Final = 180.0
 PAUSE_S: Final = (0.1, 0.5)
 LOOK_EVERY_S: Final = 0.2
