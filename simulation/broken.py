@@ -10,7 +10,6 @@ from typing import Any, Final
 import exchange_gateway.orders
 from exchange_adapters.sim import SimWallets
 from exchange_adapters.sim.projections import SimProjection
-from exchange_adapters.sim.wallets import _WalletItem
 from exchange_core.codec import Slot, decode_slot
 from exchange_core.errors import Ambiguous
 from exchange_core.events import Event, SymbolStatusChanged, TradeExecuted
@@ -77,14 +76,11 @@ def one_chance(self: Topology, partition: int) -> Any:
 # Persister and its stores
 
 
-async def settle_regardless(
-    self: Any, user_id: str, asset: str, partition: int, *, first: int, last: int, available: int, held: int
-) -> None:
-    async with self._faults.call("wallets.settle"):
-        wallet = self._wallets.setdefault((user_id, asset), _WalletItem())
-        wallet.available += available
-        wallet.held += held
-        wallet.applied[partition] = last
+async def settle_regardless(self: Any, user_id: str, asset: str, partition: int, **change: int) -> Any:
+    item = self._wallets.get((user_id, asset))
+    if item is not None:
+        item.applied.pop(partition, None)
+    return await _SETTLE(self, user_id, asset, partition, **change)
 
 
 @contextlib.asynccontextmanager
@@ -176,6 +172,7 @@ def none_waiting(_: TriggerBook) -> Iterator[Any]:
 _COMMIT_BATCH: Final[Any] = _Rounds._commit_batch
 _RECORD: Final[Any] = SimProjection.record
 _WALLETS_COMMIT: Final[Any] = SimWallets.commit
+_SETTLE: Final[Any] = SimWallets.settle
 _STORE: Final[Any] = SimWallets._store
 _REFUSE: Final[Any] = SimWallets._refuse
 _ORDERS_QUEUE: Final[Any] = Topology.orders_queue
