@@ -148,6 +148,7 @@ ABLATIONS: Final[dict[str, Ablation]] = {
                 "wallets: equal the journal's fold",
                 "money: conserved per asset at every slot",
                 "settlement: again changes nothing",
+                "reconciler: tells nothing",
             }
         ),
         covers_checks=True,

@@ -24,6 +24,7 @@ from exchange_core.naive_book import NaiveBook
 from exchange_core.orders import Reason
 from exchange_core.wire import DecodeError
 from exchange_persister.apply import Applier, SettlementPorts
+from exchange_persister.reconciler import OPERATOR_ID as RECONCILER_ID
 from simulation.bombs import is_bomb
 from simulation.client_checks import CLIENT_CHECKS
 from simulation.determinism import silence
@@ -211,6 +212,13 @@ def nothing_held_without_an_order(case: Case) -> Iterator[str]:
             yield f"{wallet.user_id} {wallet.asset}: {wallet.held} is held, {expected} is at stake"
 
 
+def reconciler_tells_nothing(case: Case) -> Iterator[str]:
+    """Where nothing is wrong it halts nothing, whatever the stores answer and when."""
+    for command in case.aftermath.taps.queues.commands.values():
+        if command.user_id == RECONCILER_ID:
+            yield f"{command.symbol} was halted by it"
+
+
 STORE_CHECKS: Final[dict[str, Check]] = {
     "processes: none fails": no_process_failed,
     "liveness: at rest a minute after healing": settled_in_time,
@@ -221,6 +229,7 @@ STORE_CHECKS: Final[dict[str, Check]] = {
     "engine: commands lead to the journal": commands_lead_to_the_journal,
     "snapshots: are the fold": snapshots_are_the_fold,
     "holds: none without an order": nothing_held_without_an_order,
+    "reconciler: tells nothing": reconciler_tells_nothing,
     "settlement: again changes nothing": settling_again_changes_nothing,
 }
 

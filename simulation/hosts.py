@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pydantic import SecretStr
 
@@ -21,8 +21,12 @@ import exchange_matcher.app
 import exchange_matcher.config
 import exchange_persister.app
 import exchange_persister.config
+import exchange_persister.reconcile
+import exchange_persister.reconciler
 from exchange_adapters.sim import Faults, SimClock, SimCloud
+from exchange_adapters.sim.settled import SimSettledRows
 from exchange_adapters.system import Readiness
+from exchange_core.ports import SettledRows
 from simulation.directory import CLIENT_ID, ISSUER, Directory
 from simulation.network import Network
 from simulation.processes import Process, SimulationLoop
@@ -197,6 +201,24 @@ class Host:
         )
         return exchange_persister.app.run(config, ports, self._stopping)
 
+    def _reconciler(self, view: SimCloud) -> Coroutine[Any, Any, None]:
+        config = exchange_persister.config.Config(
+            instance=self.instance,
+            partitions=PARTITIONS,
+            http_host=self.name,
+            http_port=HTTP_PORT,
+            database_url=_DATABASE,
+        )
+        rows = SimSettledRows(view.projections, clock=self.clock, faults=self.faults)
+        ports = exchange_persister.reconciler.ReconcilerPorts(
+            clock=self.clock,
+            journal=self._remote(view, "journal"),
+            rows=cast(SettledRows, Remote(rows, self.name, self._around.heard)),
+            wallets=self._remote(view, "wallets"),
+            commands=self._remote(view, "queues"),
+        )
+        return exchange_persister.reconcile.run(config, ports, self._stopping)
+
     def _gateway(self, view: SimCloud) -> Coroutine[Any, Any, None]:
         config = exchange_gateway.config.Config(
             crossbook_partitions=PARTITIONS,
@@ -259,6 +281,7 @@ class Host:
 _RUNS: Final[dict[str, Callable[[Host, SimCloud], Coroutine[Any, Any, None]]]] = {
     "matcher": Host._matcher,
     "persister": Host._persister,
+    "reconciler": Host._reconciler,
     "gateway": Host._gateway,
     "fanout": Host._fanout,
 }

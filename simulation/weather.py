@@ -39,6 +39,7 @@ _READS: Final = (
     "database.record",
     "database.checkpoints",
     "reader.query",
+    "settled.query",
     "sessions.get",
     "redis.publish",
     "redis.get",

@@ -114,14 +114,15 @@ class Reconciler:
                 return
 
     async def _compare_rows(self, partition: int, position: int) -> None:
-        """What a committed slot wrote never changes again, so here one look is enough."""
-        before = self._books.settled.get(partition, 0)
+        """What a committed slot wrote never changes again, so here one look is enough. What a round could not read is
+        compared in the next one."""
         self._books.settle(partition, position)
         through = self._books.settled[partition]
         waiting = self._unsettled[partition]
         gained = [slot for slot in waiting if slot.n <= through]
         if not gained:
             return
+        before = gained[0].n - 1
         expected = rows_of(gained, self._instruments[partition])
         ledger = await self.ports.rows.ledger(partition, before, through)
         trades = await self.ports.rows.trades(partition, before, through)

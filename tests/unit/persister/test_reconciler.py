@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exchange_adapters.projection_rows import instruments_after
-from exchange_adapters.sim import SimCloud
+from exchange_adapters.sim import Faults, SimCloud
 from exchange_adapters.sim.settled import SimSettledRows
 from exchange_adapters.sim.virtual_time import in_virtual_time
 from exchange_core.codec import Slot, decode_commands, encode_commands, encode_slot
@@ -107,6 +107,23 @@ class Scene:
         deliveries = await self.cloud.queues.receive(0, 0)
         commands = [command for one in deliveries for command in decode_commands(one.body)]
         return [command for command in commands if isinstance(command, SetSymbolStatus)]
+
+
+@in_virtual_time
+async def test_rows_that_could_not_be_read_in_one_round_are_compared_in_the_next():
+    """The simulation's seed 5: the round that failed had moved on, and the next one missed its rows."""
+    scene = Scene()
+    await scene.journal(30)
+    await scene.settle()
+    faults = Faults()
+    faults.script("settled.query", [None, "before"])
+    scene.reconciler.ports = replace(scene.reconciler.ports, rows=scene.rows.seen_by(faults))
+    with pytest.raises(Unavailable):
+        await scene.reconciler.round()
+    await scene.journal(5)
+    await scene.settle()
+    assert await scene.rounds() == {}
+    assert not faults.unspent
 
 
 @pytest.mark.parametrize("seed", range(4))
