@@ -171,6 +171,8 @@ ABLATIONS: Final[dict[str, Ablation]] = {
                 "database: candles",
                 "database: ledger",
                 "database: instruments",
+                "database: outcomes of commands",
+                "database: operators' commands",
             }
         ),
     ),

@@ -12,7 +12,7 @@ from exchange_adapters.sim import SimWallets
 from exchange_adapters.sim.projections import SimProjection
 from exchange_core.codec import Slot, decode_slot
 from exchange_core.errors import Ambiguous
-from exchange_core.events import Event, SymbolStatusChanged, TradeExecuted
+from exchange_core.events import CommandRefused, Event, FundsDeposited, SymbolStatusChanged, TradeExecuted
 from exchange_core.ids import IdGenerator
 from exchange_core.ports import Delivery, Intent
 from exchange_core.topology import Topology
@@ -110,7 +110,9 @@ def _is_lost(event: Event) -> bool:
     match event:
         case TradeExecuted():
             return event.trade_id % 3 == 0
-        case SymbolStatusChanged():
+        case FundsDeposited():
+            return event.seq % 3 == 0
+        case SymbolStatusChanged() | CommandRefused():
             return True
     return False
 

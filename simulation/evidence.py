@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from crossbook.audit_evidence import CANDLE_COLUMNS, ORDER_COLUMNS, DatabaseEvidence, Evidence, inflate
+from crossbook.audit_evidence import CANDLE_COLUMNS, LEDGER_COLUMNS, ORDER_COLUMNS, DatabaseEvidence, Evidence, inflate
 from exchange_adapters import projection_rows
 from exchange_adapters.sim import SimCloud
 from exchange_core.codec import Slot
+from exchange_core.outcomes import operator_commands_of, outcomes_of
 from exchange_core.topology import order_book_key, price_key
 from simulation.cloud import Taps
 from simulation.hosts import PARTITIONS
@@ -37,7 +38,8 @@ def _database(recorded: dict[int, list[Slot]]) -> DatabaseEvidence:
     for slots in recorded.values():
         instruments |= projection_rows.instruments_after({}, slots)
     for partition, slots in recorded.items():
-        rows = projection_rows.rows_of(list({slot.n: slot for slot in slots}.values()), instruments)
+        once = list({slot.n: slot for slot in slots}.values())
+        rows = projection_rows.rows_of(once, instruments)
         database.positions[partition] = len(slots)
         database.orders += [tuple(row[place] for place in picked) for row in rows.new_orders()]
         database.trades += rows.trades
@@ -46,7 +48,14 @@ def _database(recorded: dict[int, list[Slot]]) -> DatabaseEvidence:
             for one in rows.candles.candles()
         ]
         database.fills += rows.fills
-        database.ledger += rows.ledger
+        database.ledger += [row[: len(LEDGER_COLUMNS)] for row in rows.ledger]
+        for slot in once:
+            database.outcomes += [
+                (one.command_id, one.user_id, one.reason, partition, slot.n) for one in outcomes_of(slot)
+            ]
+            database.operator_commands += [
+                (one.command_id, one.operator_id, one.reason, partition, slot.n) for one in operator_commands_of(slot)
+            ]
         for symbol, (_, seq) in rows.listings.items():
             database.instruments.append((symbol, partition, str(instruments[symbol].status), seq))
     return database

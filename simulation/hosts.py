@@ -213,7 +213,7 @@ class Host:
         ports = exchange_persister.reconciler.ReconcilerPorts(
             clock=self.clock,
             journal=self._remote(view, "journal"),
-            rows=cast(SettledRows, Remote(rows, self.name, self._around.heard)),
+            rows=cast("SettledRows", Remote(rows, self.name, self._around.heard)),
             wallets=self._remote(view, "wallets"),
             commands=self._remote(view, "queues"),
         )
