@@ -41,6 +41,10 @@ IDLE_TRANSACTION_TIMEOUT_MS: Final = 60_000
 _COMMIT_TIMEOUT_S: Final = 10.0
 _ROLLBACK_TIMEOUT_S: Final = 2.0
 
+_BROKEN_OFF: Final = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+"""The driver on a connection that ended amid a statement. An internal error is that too: the next statement then finds
+the protocol's state machine halfway, as it did after a restart of PostgreSQL under load."""
+DRIVER_ERRORS: Final = (asyncpg.PostgresError, *_BROKEN_OFF)
 _UNAVAILABLE: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
@@ -123,7 +127,7 @@ def translate(error: Exception) -> PortError:
         return Conflict(text)
     if isinstance(error, asyncpg.DataError | asyncpg.exceptions.UnsupportedClientFeatureError):
         return Fatal(text)
-    if isinstance(error, (*_UNAVAILABLE, asyncpg.InterfaceError, OSError, TimeoutError)):
+    if isinstance(error, (*_UNAVAILABLE, *_BROKEN_OFF)):
         return Unavailable(text)
     return Fatal(text)
 
@@ -133,7 +137,7 @@ def translated() -> Iterator[None]:
     """Raise the driver's errors as the port's."""
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except DRIVER_ERRORS as error:
         raise translate(error) from error
 
 
@@ -297,7 +301,7 @@ async def _commit(transaction: Any) -> None:
     try:
         async with asyncio.timeout(_COMMIT_TIMEOUT_S):
             await transaction.commit()
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except DRIVER_ERRORS as error:
         raise Ambiguous(f"commit broke off: {type(error).__name__}: {error}") from error
 
 
@@ -306,7 +310,7 @@ async def _roll_back(connection: Any, transaction: Any) -> None:
     try:
         async with asyncio.timeout(_ROLLBACK_TIMEOUT_S):
             await transaction.rollback()
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+    except DRIVER_ERRORS:
         _cut(connection)
     except asyncio.CancelledError:
         _cut(connection)
