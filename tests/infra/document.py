@@ -1,15 +1,23 @@
-"""docs/aws.md: what keeps which row of the design. `make aws-docs` writes it, and a test says when it is stale."""
+"""docs/aws.md, what keeps which row of the design, and the table of docs/cost.md: `make aws-docs` writes both, and a
+test says when one is stale."""
 
+import re
 import tempfile
 from collections import defaultdict
 from itertools import groupby
 from pathlib import Path
 from typing import Final
 
+from crossbook.costs.bill import bill, read_prices
+from crossbook.costs.fleet import read_fleet
+from crossbook.costs.profile import profiles
+from crossbook.costs.report import comparison_lines
 from tests.infra.assembly import ROOT, Assembly, Synth
 from tests.infra.design import ROWS, Row
 
 DOCUMENT: Final = ROOT / "docs" / "aws.md"
+COSTS: Final = ROOT / "docs" / "cost.md"
+_COST_TABLE: Final = re.compile(r"^\| USD a month .*?(?=\n\n)", re.MULTILINE | re.DOTALL)
 _SHOWN: Final = 6
 _HEAD: Final = """\
 # On AWS
@@ -35,6 +43,15 @@ def document(assembly: Assembly) -> str:
     return "\n".join(parts)
 
 
+def with_costs(page: str, assembly: Assembly) -> str:
+    """The page about costs with the table as the templates, the prices and the profiles have it now."""
+    fleet, prices = read_fleet(assembly.directory), read_prices()
+    table = "\n".join(comparison_lines([bill(fleet, profile, prices) for profile in profiles().values()]))
+    replaced, count = _COST_TABLE.subn(lambda _: table, page)
+    assert count == 1, "the page has one such table"
+    return replaced
+
+
 def _kept_by(row: Row, assembly: Assembly) -> str:
     ids: dict[str, dict[str, None]] = defaultdict(dict)
     for find in row.finds:
@@ -52,7 +69,8 @@ def main() -> None:
     """Synthesize and write."""
     with tempfile.TemporaryDirectory() as folder:
         assembly = Synth(Path(folder) / "cdk.out", environment="prod").assembly()
-    DOCUMENT.write_text(document(assembly))
+        DOCUMENT.write_text(document(assembly))
+        COSTS.write_text(with_costs(COSTS.read_text(), assembly))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from exchange_adapters.metrics import METRICS
 from services.persister.package import HANDLER
 from tests.infra.assembly import Assembly
 from tests.infra.design import ROWS, Find, Row
-from tests.infra.document import DOCUMENT, document
+from tests.infra.document import COSTS, DOCUMENT, document, with_costs
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.layer}: {row.promise[:50]}")
@@ -24,6 +24,11 @@ def test_a_query_can_fail(prod: Assembly) -> None:
 
 def test_the_document_is_what_the_templates_say(prod: Assembly) -> None:
     assert DOCUMENT.read_text() == document(prod), "stale: run `make aws-docs`"
+
+
+def test_the_costs_are_what_the_templates_come_to(prod: Assembly) -> None:
+    page = COSTS.read_text()
+    assert page == with_costs(page, prod), "stale: run `make aws-docs`"
 
 
 def test_dashboards_draw_every_metric_and_no_other(prod: Assembly) -> None:
