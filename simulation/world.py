@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from exchange_adapters.sim import SimClock, SimCloud
 from exchange_core.ports import Session
-from exchange_core.topology import Topology
+from exchange_core.topology import COMMAND_VISIBILITY_S, Topology
 from exchange_matcher.publication import REFRESH_S
 from simulation.bombs import armed
 from simulation.cloud import Taps, build_cloud
@@ -33,8 +33,9 @@ from simulation.workload import BOMB_PREFIX, Desk, Operator, Trader, Watcher
 
 GATEWAYS: Final = ("gateway-1", "gateway-2")
 SETTLE_S: Final = 60.0
-PROBE_S: Final = 5.0
-"""How long an order may take to reach the journal while another symbol is poisoned."""
+PROBE_S: Final = COMMAND_VISIBILITY_S + 2.0
+"""How long an order may take to be settled while another symbol is poisoned: a matcher that has just handed its
+partition over may still hold the message for as long as SQS keeps it invisible."""
 _OPEN_S: Final = 60.0
 _POLL_S: Final = 0.5
 _RESTART_S: Final = 1.0
