@@ -69,5 +69,5 @@ def test_a_database_must_be_named_and_is_never_printed(monkeypatch: pytest.Monke
     monkeypatch.delenv("DATABASE_URL", raising=False)
     with pytest.raises(ValidationError, match="database_url"):
         Config()
-    monkeypatch.setenv("DATABASE_URL", "postgresql://persister:secret@db/exchange")
-    assert "secret" not in str(Config()) + str(Config().model_dump(mode="json"))
+    monkeypatch.setenv("DATABASE_URL", "postgresql://persister:hidden-word@db/exchange")
+    assert "hidden-word" not in str(Config()) + str(Config().model_dump(mode="json"))
