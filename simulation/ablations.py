@@ -28,7 +28,7 @@ from simulation.checks import Verdict, examine
 from simulation.weather import Weather
 from simulation.world import live
 
-SEEDS_MAX: Final = 12
+SEEDS_MAX: Final = 40
 """Every ablation is caught within this many seeds, counted from 0."""
 
 _FAIR: Final = Weather(delay_ms=(0, 20))

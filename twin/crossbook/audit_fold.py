@@ -31,6 +31,8 @@ from exchange_core.ledger import Delta, postings, wallet_deltas
 from exchange_core.money import fee_units
 from exchange_core.orders import OrderStatus, Reason, Side
 
+_NEEDS_INSTRUMENT = (TradeExecuted, OrderDone, OrderAmended, OrderDecremented)
+"""Events whose postings are in the assets of their symbol."""
 WalletKey = tuple[str, str]
 """(user_id, asset)"""
 Row = tuple[Any, ...]
@@ -145,7 +147,7 @@ class JournalFold:
                 flows[event.asset] += event.amount
             elif isinstance(event, FundsWithdrawn):
                 flows[event.asset] -= event.amount
-            if event.symbol in self.instruments or not isinstance(event, TradeExecuted):
+            if event.symbol in self.instruments or not isinstance(event, _NEEDS_INSTRUMENT):  # else a listing is lost
                 self._post(slot, event, lines, deltas)
         if lines:
             self.ledger[slot.partition, slot.n] = lines

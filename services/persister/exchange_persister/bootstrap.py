@@ -67,6 +67,7 @@ async def open_rebuild_ports(config: Config) -> AsyncIterator[dict[str, Any]]:
             "clock": SystemClock(),
             "journal": DynamoJournal(clients.dynamodb, topology),
             "history": S3HistoryReader(clients.s3, topology),
+            "archive": S3History(clients.s3, topology),
             "projections": PostgresProjections(pool),
             "wallets": DynamoWalletRestore(clients.dynamodb, topology),
             "leases": DynamoLeases(clients.dynamodb, topology),

@@ -4,7 +4,7 @@ The path of a restore. It empties both first, so no service may run meanwhile: i
 
     1 journal    every partition's slots in order; where the journal has lost some, the archive's, put back into it
     2 wallets    what the slots add up to, with the holds that the gateway took for them and for what is on its way
-    3 database   every slot through the same projections as ever, to the same position
+    3 database   every slot through the same projections as ever, to the same position; what the archive lacks, too
     4 intents    what the journal shows is pending no more
 
 Repeating it, after a crash too, gives the same. Balances, orders, fills, ledger and candles are functions of the
@@ -28,6 +28,7 @@ from exchange_core.instruments import Instrument
 from exchange_core.ledger import Delta, Hold, hold_before, hold_of, postings, wallet_deltas
 from exchange_core.ports import (
     Clock,
+    HistoryArchive,
     HistoryReader,
     JournalReader,
     JournalWriter,
@@ -43,7 +44,7 @@ from exchange_core.wire import DecodeError
 from exchange_persister import migrate
 from exchange_persister.bootstrap import open_rebuild_ports
 from exchange_persister.config import Config
-from exchange_persister.history import history_slots
+from exchange_persister.history import history_object, history_slots
 from exchange_persister.settlement import seen_commands
 
 READ_SLOTS: Final = 200
@@ -72,6 +73,7 @@ class Ports:
     clock: Clock
     journal: Journal
     history: HistoryReader
+    archive: HistoryArchive
     projections: Projections
     wallets: WalletRestore
     leases: LeaseStore
@@ -105,11 +107,14 @@ async def rebuild(ports: Ports, partitions: int) -> Rebuilt:
     for partition in range(partitions):
         seen[partition] = set()
         instruments: Mapping[str, Instrument] = {}
-        async for run in _runs(ports, partition, rebuilt):
+        spans = await ports.history.spans(partition)
+        async for run in _runs(ports, spans, partition, rebuilt):
             instruments = instruments_after(instruments, run)
             for slot in run:
                 wallets.apply(slot, instruments)
             seen[partition].update(seen_commands(run))
+            for missing in _unarchived(run, spans):
+                await ports.archive.put(partition, missing[0].n, missing[-1].n, history_object(missing))
             await _project(ports.projections, run)
             rebuilt.slots += len(run)
         log.info("partition_projected", partition=partition, slot=wallets.heads.get(partition, 0))
@@ -162,9 +167,10 @@ class _Wallets:
         balance.held += held
 
 
-async def _runs(ports: Ports, partition: int, rebuilt: Rebuilt) -> AsyncIterator[list[Slot]]:
+async def _runs(
+    ports: Ports, spans: Sequence[tuple[int, int]], partition: int, rebuilt: Rebuilt
+) -> AsyncIterator[list[Slot]]:
     """The partition's slots in order, some at a time."""
-    spans = await ports.history.spans(partition)
     position, at_ms = 0, 0
     while True:
         run: list[Slot] = []
@@ -204,6 +210,19 @@ async def _archived(ports: Ports, spans: Sequence[tuple[int, int]], partition: i
         restored.append(slot)
     log.info("slots_restored_from_archive", partition=partition, first=n, last=n + len(restored) - 1)
     return restored
+
+
+def _unarchived(run: Sequence[Slot], spans: Sequence[tuple[int, int]]) -> list[list[Slot]]:
+    """The stretches of a run that no object of the archive holds: journaled, and not settled when all was stopped."""
+    stretches: list[list[Slot]] = []
+    for slot in run:
+        if any(first <= slot.n <= last for first, last in spans):
+            continue
+        if stretches and stretches[-1][-1].n == slot.n - 1:
+            stretches[-1].append(slot)
+        else:
+            stretches.append([slot])
+    return stretches
 
 
 def _decoded(partition: int, n: int, data: bytes) -> Slot:

@@ -52,7 +52,7 @@ class Client:
         )
         self._watchers: dict[str, EverySubscription] = {}
 
-    async def watch(self, hub: Hub, channel: str, timeout_s: float = 1.0) -> None:
+    async def watch(self, hub: Hub, channel: str, timeout_s: float = 10.0) -> None:
         self._watchers[channel] = EverySubscription(self.connection, channel)
         await hub.watch([self._watchers[channel]], timeout_s=timeout_s)
 

@@ -34,6 +34,7 @@ def ports(cloud: SimCloud) -> Ports:
         clock=cloud.journal._clock,
         journal=cloud.journal,
         history=cloud.history,
+        archive=cloud.history,
         projections=cloud.projections,
         wallets=cloud.wallets,
         leases=cloud.leases,
@@ -198,3 +199,14 @@ def test_the_archive_is_read_back_as_it_was_written() -> None:
     slots = SolventMarket(Random(6), 0).slots(40)
     read = list(history_slots(history_object(slots), 0, 1, 40, 0))
     assert [(slot.n, slot.events) for slot in read] == [(slot.n, slot.events) for slot in slots]
+
+
+@in_virtual_time
+async def test_slots_that_were_not_settled_when_all_was_stopped_are_archived() -> None:
+    cloud = SimCloud.build()
+    slots = SolventMarket(Random(8), 0).slots(30)
+    await journaled(cloud, slots)
+    await archived(cloud, slots[:20], 12)
+    await rebuild(ports(cloud), 1)
+    assert await cloud.history.spans(0) == [(1, 12), (13, 20), (21, 30)]
+    assert cloud.history.objects[0, 21, 30] == history_object(slots[20:])
