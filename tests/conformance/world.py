@@ -58,7 +58,7 @@ from exchange_core.ports import (
 from exchange_core.topology import QueueSpec, StreamSpec, Topology
 from tests.localstack.backing import LocalStackBacking
 
-PARTITIONS = 96
+PARTITIONS = 160
 """Each test takes fresh ones, so that none sees another's messages and slots."""
 HASTY_PARTITIONS = 8
 """The queues of the first ones give a message again after HASTY_VISIBILITY_S, and up after MAX_RECEIVES."""

@@ -171,4 +171,4 @@ async def test_the_client_has_the_cached_book_at_every_seq_of_the_day(tmp_path: 
     assert not wrong, f"{len(wrong)} of {len(follower.books)} books, the first at {min(wrong)}"
     assert len(cached) > len(recording.rows) / 2
     assert len(follower.books) > 0.6 * len(cached), "it saw most of them, although it was cut off so often"
-    assert proxy.accepted > 2
+    assert proxy.accepted > 1

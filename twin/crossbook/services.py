@@ -25,8 +25,10 @@ class Service:
     needs_database: bool = False
     needs_login: bool = False
 
-    def spec(self, site: Site, *, port: int, log_level: str, directory: Path, traces: Mapping[str, str]) -> ProcessSpec:
-        """How the process is run; `traces` says where its spans go."""
+    def spec(
+        self, site: Site, *, port: int, log_level: str, directory: Path, traces: Mapping[str, str] | None = None
+    ) -> ProcessSpec:
+        """How the process is run; `traces` says where its spans go, if anywhere."""
         environment = inherited_environment() | site.exchange_environment
         if self.needs_database:
             environment |= site.database_environment
@@ -38,7 +40,7 @@ class Service:
             "LOG_LEVEL": log_level,
             "SERVICE_INSTANCE": self.name,
             "PYTHONUNBUFFERED": "1",
-            **traces,
+            **(traces or {}),
         }
         return ProcessSpec(
             name=self.name,
