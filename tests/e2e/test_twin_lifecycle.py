@@ -14,7 +14,7 @@ from crossbook.state import Running, StateDirectory, is_alive
 from tests.eventually import eventually
 
 FREE_PORTS = ("--gateway-port", "0", "--fanout-port", "0", "--aws-port", "0")
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 
 
 async def crossbook(*arguments: str) -> tuple[int, str]:
@@ -91,14 +91,15 @@ async def test_ctrl_c_leaves_no_process(tmp_path):
 async def test_killed_services_come_back_and_a_killed_supervisor_leaves_nothing_behind(tmp_path):
     async with running_twin(tmp_path) as process:
         services = [child for child in running(tmp_path).processes if child.ready_path == "/readyz"]
-        assert {child.name for child in services} == {"gateway", "matcher-1", "matcher-2", "persister", "fanout"}
+        names = {"gateway", "matcher-1", "matcher-2", "persister", "reconciler", "fanout"}
+        assert {child.name for child in services} == names
         for child in services:
             os.kill(child.pid, signal.SIGKILL)
 
         async def all_back() -> bool:
             return (await crossbook("status", "--state-dir", str(tmp_path)))[0] == 0
 
-        await eventually(all_back, timeout_s=30)
+        await eventually(all_back, timeout_s=90)
         assert all(child.restarts == 1 for child in running(tmp_path).processes if child.ready_path == "/readyz")
         left = running(tmp_path).processes
         process.kill()

@@ -76,7 +76,7 @@ async def test_a_second_start_finds_what_the_first_one_left(tmp_path):
         assert await enter_world(backing) == 1
         ports = backing.ports
         await backing.cloud.dynamodb.put_item(
-            TableName=TOPOLOGY.api_keys.name, Item={"key_id": {"S": "k"}, "note": {"B": b"\x00\xff"}}
+            TableName=TOPOLOGY.leases.name, Item={"name": {"S": "k"}, "note": {"B": b"\x00\xff"}}
         )
         url = (await backing.cloud.sqs.get_queue_url(QueueName=TOPOLOGY.queues[0].name))["QueueUrl"]
         await backing.cloud.sqs.send_message(
@@ -89,7 +89,7 @@ async def test_a_second_start_finds_what_the_first_one_left(tmp_path):
         assert backing.ports == ports
         assert await enter_world(backing) == 2
         cloud = backing.cloud
-        item = await cloud.dynamodb.get_item(TableName=TOPOLOGY.api_keys.name, Key={"key_id": {"S": "k"}})
+        item = await cloud.dynamodb.get_item(TableName=TOPOLOGY.leases.name, Key={"name": {"S": "k"}})
         assert item["Item"]["note"]["B"] == b"\x00\xff"
         url = (await cloud.sqs.get_queue_url(QueueName=TOPOLOGY.queues[0].name))["QueueUrl"]
         assert (await cloud.sqs.receive_message(QueueUrl=url))["Messages"][0]["Body"] == "command"

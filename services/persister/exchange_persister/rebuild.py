@@ -41,7 +41,6 @@ from exchange_core.ports import (
 )
 from exchange_core.topology import node_lease, partition_lease
 from exchange_core.wire import DecodeError
-from exchange_persister import migrate
 from exchange_persister.bootstrap import open_rebuild_ports
 from exchange_persister.config import Config
 from exchange_persister.history import history_object, history_slots
@@ -249,6 +248,8 @@ def _hold_on_its_way(intent: Pending) -> Hold | None:
 
 def main() -> None:
     """Rebuild what the environment names; empties the schema first. Prints what was done, ends with 1 on a refusal."""
+    from exchange_persister import migrate  # the extra `migrate`
+
     config = Config()
     configure_logging("rebuild", config.log_level)
     try:
