@@ -13,7 +13,7 @@ import pytest
 from simulation.checks import examine
 from simulation.world import live
 
-BATCHES = 40
+BATCHES = 10
 BATCH_SEEDS = 6
 FOUND = {
     2: "a snapshot whose time no slot knew: repeats had moved the engine on without a slot",
