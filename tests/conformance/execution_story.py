@@ -4,7 +4,15 @@ from decimal import Decimal
 from typing import Any
 
 from exchange_core.codec import Slot
-from exchange_core.events import Event, InstrumentListed, OrderAccepted, OrderDone, OrderRejected, TradeExecuted
+from exchange_core.events import (
+    Event,
+    InstrumentListed,
+    OrderAccepted,
+    OrderDecremented,
+    OrderDone,
+    OrderRejected,
+    TradeExecuted,
+)
 from exchange_core.instruments import Instrument
 from exchange_core.orders import OrderStatus, OrderType, Reason, Side, TimeInForce
 
@@ -83,6 +91,16 @@ class Story:
             maker_fee=3,
             taker_fee=7,
             taker_release=0,
+        )
+
+    def decremented(self, number: int, user_id: str, side: Side, quantity: int, released: int) -> OrderDecremented:
+        return OrderDecremented(
+            **self._head(cause=self.base_id + number),
+            order_id=self.base_id + number,
+            user_id=user_id,
+            side=side,
+            quantity=quantity,
+            released=released,
         )
 
     def done(

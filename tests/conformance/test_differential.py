@@ -13,6 +13,7 @@ import pytest
 
 from exchange_core.errors import PortError
 from exchange_core.ports import AlreadySettledError, CommandMessage, HoldRefusedError, Intent
+from tests.conformance.wallet_story import BORN_MS
 from tests.conformance.world import World, open_simulated
 
 SEEDS = range(6)
@@ -122,7 +123,7 @@ class WalletPlayer:
             ]
             for user in users
         }
-        pending = await self._world.holds.pending(self._partition, 10_000, 1_000)
+        pending = await self._world.holds.pending(self._partition, BORN_MS + 10_000, 1_000)
         return wallets, [one.order_id - self._order_base for one in pending]
 
     async def _outcome(self, call: Any) -> Any:
@@ -149,7 +150,7 @@ class WalletPlayer:
             partition=self._partition,
             group="BTCUSDT",
             command="{}",
-            created_at_ms=1_000 + number,
+            created_at_ms=BORN_MS + number,
         )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from exchange_core.errors import Ambiguous
 from exchange_core.ports import MAX_TRANSACTION_ITEMS, HoldRefusedError, item_count
-from tests.conformance.wallet_story import commit_through_conflicts, fund, make_intent, pockets
+from tests.conformance.wallet_story import BORN_MS, commit_through_conflicts, fund, make_intent, pockets
 
 
 async def test_a_hold_moves_units_from_available_to_held(world, user_id):
@@ -159,24 +159,24 @@ async def test_balances_come_by_asset(world, user_id):
 
 
 async def test_pending_intents_come_oldest_first(world, partition, user_id):
-    intents = [make_intent(user_id, partition=partition, created_at_ms=1_000 + number) for number in range(5)]
+    intents = [make_intent(user_id, partition=partition, created_at_ms=BORN_MS + number) for number in range(5)]
     for intent in reversed(intents):
         await world.holds.commit({}, [intent])
-    pending = await world.holds.pending(partition, 1_004, 100)
+    pending = await world.holds.pending(partition, BORN_MS + 4, 100)
     assert [(one.order_id, one.group, one.command, one.created_at_ms) for one in pending] == [
         (intent.order_id, intent.group, intent.command, intent.created_at_ms) for intent in intents[:4]
     ]
-    assert [one.order_id for one in await world.holds.pending(partition, 10_000, 2)] == [
+    assert [one.order_id for one in await world.holds.pending(partition, BORN_MS + 10_000, 2)] == [
         intent.order_id for intent in intents[:2]
     ]
-    assert list(await world.holds.pending(partition, 1_000, 100)) == []
+    assert list(await world.holds.pending(partition, BORN_MS, 100)) == []
 
 
 async def test_pending_intents_are_listed_by_partition(world, user_id):
     here, there = world.partition(), world.partition()
     await world.holds.commit({}, [make_intent(user_id, partition=here)])
-    assert len(await world.holds.pending(here, 10_000, 100)) == 1
-    assert list(await world.holds.pending(there, 10_000, 100)) == []
+    assert len(await world.holds.pending(here, BORN_MS + 10_000, 100)) == 1
+    assert list(await world.holds.pending(there, BORN_MS + 10_000, 100)) == []
 
 
 async def test_what_was_seen_is_pending_no_more_and_its_intent_stays(world, partition, user_id):
@@ -186,7 +186,9 @@ async def test_what_was_seen_is_pending_no_more_and_its_intent_stays(world, part
     await world.settlement.mark_seen(partition, [*seen, seen[0], 42])
     await world.settlement.mark_seen(partition, seen)
     await world.settlement.mark_seen(partition, [])
-    assert [one.order_id for one in await world.holds.pending(partition, 10_000, 100)] == [intents[0].order_id]
+    assert [one.order_id for one in await world.holds.pending(partition, BORN_MS + 10_000, 100)] == [
+        intents[0].order_id
+    ]
     assert await world.holds.intent(user_id, intents[1].order_id) == intents[1]
 
 

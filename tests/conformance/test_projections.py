@@ -179,3 +179,25 @@ async def test_a_transaction_knows_the_candles_that_it_changed_as_they_stand(wor
     seconds = [one for one in changed if one.interval is CandleInterval.SECOND]
     assert [one.open_at_ms for one in seconds] == [slots[2].at_ms, slots[3].at_ms]
     assert [(one.trade_count, one.seq) for one in changed[2:]] == [(3, 8)] * 6
+
+
+@pytest.mark.parametrize("group_size", [1, 4])
+async def test_a_decrement_shrinks_a_quantity_and_leaves_a_budget_without_one(world, partition, group_size):
+    told = story(world, partition)
+    no_price_nor_quantity = {"price": None, "quantity": None, "quote_quantity": 10**9}
+    slots = [
+        slot(partition, 1, told.listed()),
+        slot(partition, 2, told.accepted(1, "ann", Side.SELL, 5_000_000, 10)),
+        slot(partition, 3, replace(told.accepted(2, "ann", Side.BUY, 1, 1), **no_price_nor_quantity)),
+        slot(
+            partition,
+            4,
+            told.decremented(1, "ann", Side.SELL, 4, 40_000),
+            told.decremented(2, "ann", Side.BUY, 4, 2_000),
+        ),
+    ]
+    for start in range(0, 4, group_size):
+        async with world.projections.begin(partition) as projection:
+            await projection.record(slots[start : start + group_size])
+    orders = [await world.reader.order("ann", told.base_id + number) for number in (1, 2)]
+    assert [(order.quantity, order.quote_quantity) for order in orders] == [(6, None), (None, 10**9)]

@@ -8,6 +8,8 @@ from exchange_core.ports import HoldRefusedError, Intent, Wallet
 from tests.conformance.world import World
 
 _order_ids = itertools.count(7_000_000_000_000_000)
+BORN_MS = 4_102_444_800_000
+"""2100-01-01: a store that keeps times to live must not forget an intent amid a test."""
 ATTEMPTS = 50
 
 
@@ -16,7 +18,7 @@ async def fund(world: World, user_id: str, asset: str, units: int) -> None:
     await world.settlement.settle(user_id, asset, 1_000, first=1, last=1, available=units, held=0)
 
 
-def make_intent(user_id: str, *, partition: int = 0, client_order_id: str | None = None, created_at_ms: int = 1_000):
+def make_intent(user_id: str, *, partition: int = 0, client_order_id: str | None = None, created_at_ms: int = BORN_MS):
     """An intent with an order id of its own; later ones have larger ids."""
     order_id = next(_order_ids)
     return Intent(

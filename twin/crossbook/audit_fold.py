@@ -380,7 +380,8 @@ def _amend(order: FoldedOrder, event: OrderAmended) -> None:
 
 
 def _decrement(order: FoldedOrder, event: OrderDecremented) -> None:
-    order.quantity = (order.quantity or 0) - event.quantity
+    if order.quantity is not None:  # a market buy by quote amount has none
+        order.quantity -= event.quantity
     order.hold_left -= event.released
 
 

@@ -1,5 +1,6 @@
 """A small exchange without processes: engines, simulated stores and the persister, and the evidence an audit reads."""
 
+from dataclasses import replace
 from random import Random
 
 from crossbook.audit_evidence import (
@@ -18,7 +19,7 @@ from exchange_adapters.sim import SimClock, SimCloud
 from exchange_core.codec import Slot, decode_slot, encode_commands, encode_slot
 from exchange_core.commands import CASH_DESK, Command, DepositFunds, PlaceOrder
 from exchange_core.engine import PartitionEngine
-from exchange_core.orders import Side, TimeInForce
+from exchange_core.orders import OrderType, SelfTradePrevention, Side, TimeInForce
 from exchange_core.outcomes import operator_commands_of, outcomes_of
 from exchange_core.ports import Intent, StreamRecord
 from exchange_core.topology import Topology
@@ -89,19 +90,27 @@ class AuditWorld:
                     target = self.random.choice(placed)
                     batch.append(cancel(self.new_id(), target.order_id, target.user_id))
                     continue
-                command = order(
-                    self.new_id(),
-                    self.random.choice([Side.BUY, Side.SELL]),
-                    user_id=self.random.choice(USERS),
-                    price=5_000_000 + self.random.randint(-3, 3),
-                    quantity=self.random.randint(1, 50),
-                    entered_at_ms=self.clock.now_ms(),
-                    time_in_force=TimeInForce.IOC if self.random.random() < 0.2 else TimeInForce.GTC,
-                )
+                command = self._new_order()
                 await self.place(command)
                 placed.append(command)
                 batch.append(command)
             await self.submit(0, *batch)
+
+    def _new_order(self) -> PlaceOrder:
+        command = order(
+            self.new_id(),
+            self.random.choice([Side.BUY, Side.SELL]),
+            user_id=self.random.choice(USERS),
+            price=5_000_000 + self.random.randint(-3, 3),
+            quantity=self.random.randint(1, 50),
+            entered_at_ms=self.clock.now_ms(),
+            time_in_force=TimeInForce.IOC if self.random.random() < 0.2 else TimeInForce.GTC,
+        )
+        command = replace(command, self_trade_prevention=self.random.choice(list(SelfTradePrevention)))
+        if command.side is Side.BUY and self.random.random() < 0.2:  # spends as much at the market
+            terms = {"order_type": OrderType.MARKET, "time_in_force": TimeInForce.IOC, "quote_quantity": command.hold}
+            command = replace(command, price=None, quantity=None, **terms)
+        return command
 
     async def evidence(self) -> Evidence:
         found = Evidence(partitions=PARTITIONS, journal={p: list(slots) for p, slots in self.journal.items()})

@@ -90,7 +90,11 @@ class ProjectionFold:
                 self._change(event, at_ms, lambda _: {"price": event.price, "quantity": event.quantity})
             case OrderDecremented():
                 shrunk_by = event.quantity
-                self._change(event, at_ms, lambda order: {"quantity": (order.quantity or 0) - shrunk_by})
+                self._change(
+                    event,
+                    at_ms,
+                    lambda order: {} if order.quantity is None else {"quantity": order.quantity - shrunk_by},
+                )
             case OrderTriggered():
                 self._change(event, at_ms, lambda _: {})
             case InstrumentListed():
