@@ -108,7 +108,13 @@ ABLATIONS: Final[dict[str, Ablation]] = {
     "an ambiguous put is taken for done": Ablation(
         patches=[(SlotCommit, "_put", broken.guess_the_put)],
         weather=_LOSSY,
-        tells=frozenset({"journal: slots gapless and readable", "journal: seq and trade ids gapless"}),
+        tells=frozenset(
+            {
+                "journal: slots gapless and readable",
+                "journal: seq and trade ids gapless",
+                "clients: amendments come true",
+            }
+        ),
     ),
     "recovery does not feed again": Ablation(
         patches=[(exchange_matcher.recovery, "decode_slot", broken.as_if_fed)],
@@ -204,13 +210,7 @@ ABLATIONS: Final[dict[str, Ablation]] = {
     "intents are not listed as pending": Ablation(
         patches=[(SimWallets, "_store", broken.store_unlisted)],
         weather=_NO_QUEUE,
-        tells=frozenset(
-            {
-                "intents: journaled as sent, or pending",
-                "clients: promises are kept",
-                "clients: amendments come true",
-            }
-        ),
+        tells=frozenset({"intents: journaled as sent, or pending", "clients: promises are kept"}),
     ),
     "client ids are not unique": Ablation(
         patches=[(SimWallets, "_refuse", broken.refuse_no_repeat)],

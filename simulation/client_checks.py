@@ -9,9 +9,8 @@ from typing import Any, Final
 from crossbook.audit_fold import FoldedOrder, JournalFold
 from exchange_core.events import FundsDeposited, FundsWithdrawn
 from exchange_core.money import to_steps
-from exchange_core.orders import OrderType
 from simulation.history import Call, History
-from simulation.market import LOTS, SYMBOLS, TICKS
+from simulation.market import LOTS, QUOTE_UNIT, SYMBOLS, TICKS
 from simulation.world import Aftermath
 
 ClientCheck = Callable[[History, JournalFold, Aftermath], Iterator[str]]
@@ -210,16 +209,18 @@ def _placed(history: History) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
 
 
 def _is_asked_for(order: FoldedOrder, body: Mapping[str, Any]) -> bool:
-    """Whether the order's terms are what the body says. A market order's price is the gateway's protection."""
+    """Whether the order's terms are what the body says. Where it gives no price, the gateway gave its protection."""
     terms = order.terms
     if terms.symbol != body["symbol"] or terms.symbol not in SYMBOLS or str(terms.side) != body["side"]:
         return False
-    quantity = to_steps(Decimal(body["quantity"]), Decimal(LOTS[terms.symbol]))
-    is_priced = terms.order_type is not OrderType.MARKET
-    price = to_steps(Decimal(body["price"]), Decimal(TICKS[terms.symbol][0])) if is_priced and "price" in body else None
     return (
         str(terms.order_type) == body["type"]
-        and terms.quantity == quantity
-        and (not is_priced or terms.price == price)
+        and terms.quantity == _steps(body.get("quantity"), LOTS[terms.symbol])
+        and terms.quote_quantity == _steps(body.get("quote_quantity"), QUOTE_UNIT)
+        and ("price" not in body or terms.price == _steps(body["price"], TICKS[terms.symbol][0]))
         and (terms.client_order_id or None) in (body.get("client_order_id"), str(terms.order_id))
     )
+
+
+def _steps(text: str | None, step: str) -> int | None:
+    return None if text is None else to_steps(Decimal(text), Decimal(step))

@@ -14,6 +14,7 @@ DEPOSITS: Final = {"BTC": 6, "ETH": 60, "USDT": 600}
 TICKS: Final = {"BTCUSDT": ("0.5", 200), "ETHBTC": ("0.001", 100), "ETHUSDT": ("0.05", 200)}
 """symbol → (tick, reference price in ticks)"""
 LOTS: Final = {"BTCUSDT": "0.01", "ETHBTC": "0.1", "ETHUSDT": "0.1"}
+QUOTE_UNIT: Final = "0.0001"
 SPREAD_TICKS: Final = 3
 """Orders stand at most so many ticks from the reference."""
 assert {partition_of(user, PARTITIONS) for user in USERS} == {0, 1}, "cash comes by both partitions"

@@ -89,25 +89,29 @@ STORES: Final = (
 _SHARE_ON: Final = 0.4
 _RATES: Final = (0.01, 0.03, 0.1, 0.2)
 _DELAYS_MS: Final = ((0, 0), (0, 20), (0, 200), (0, 1_500))
+_CHAOS_S: Final = (3.0,) * 5 + (8.0,) * 3 + (25.0,) * 2
+"""Most worlds are short: many kinds of weather in an hour of CPU. What needs time to go wrong has the long ones."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Weather:
     """`rates`: call faults that are on; `events`: kinds of events that are on; `delay_ms`: how long calls take;
-    `victims`: services that events may hit (empty: all); `pause_s`: how long clients pause (None: as the seed says)."""
+    `victims`: services that events may hit (empty: all); `pause_s`: how long clients pause (None: as the seed says);
+    `chaos_s`: how long it lasts."""
 
     rates: dict[str, float] = field(default_factory=dict)
     events: tuple[str, ...] = ()
     delay_ms: tuple[int, int] = (0, 0)
     victims: tuple[str, ...] = ()
     pause_s: float | None = None
+    chaos_s: float = 25.0
 
     @classmethod
     def draw(cls, random: Random) -> "Weather":
         """One seed's choice."""
         rates = {kind: random.choice(_RATES) for kind in CALL_FAULTS if random.random() < _SHARE_ON}
         events = tuple(kind for kind in EVENTS if random.random() < _SHARE_ON)
-        return cls(rates=rates, events=events, delay_ms=random.choice(_DELAYS_MS))
+        return cls(rates=rates, events=events, delay_ms=random.choice(_DELAYS_MS), chaos_s=random.choice(_CHAOS_S))
 
     @property
     def kinds(self) -> tuple[str, ...]:

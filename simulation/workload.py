@@ -126,7 +126,9 @@ class Trader:
             "price": price,
             "quantity": steps_text(LOTS[symbol], random.choice((1, 2, 3, 10, 40, 150))),
         }
-        match random.randrange(14):
+        if random.random() < 0.15:
+            body["self_trade_prevention"] = random.choice(("cancel_maker", "cancel_both", "decrement"))
+        match random.randrange(13):
             case 0:
                 body["time_in_force"] = "ioc"
             case 1:
@@ -136,16 +138,19 @@ class Trader:
             case 3:
                 body["type"] = "market"
                 del body["price"]
+                if random.random() < 0.5:
+                    body["quote_quantity"] = steps_text(tick, reference * random.choice((1, 4)))
+                    del body["quantity"]
             case 4:
-                body["type"] = "stop_limit"
+                body["type"] = random.choice(("stop_limit", "stop", "take_profit_limit", "take_profit"))
                 body["trigger_price"] = steps_text(tick, reference + random.randint(-SPREAD_TICKS, SPREAD_TICKS))
+                if not body["type"].endswith("_limit"):
+                    del body["price"]
             case 5:
                 body["display_quantity"] = LOTS[symbol]
             case 6:
                 body["time_in_force"] = "gtd"
                 body["expires_at"] = iso_time(now_ms() + random.randint(500, 15_000))
-            case 7:
-                body["self_trade_prevention"] = random.choice(("cancel_maker", "cancel_both", "decrement"))
         return body
 
     async def _place(self) -> None:

@@ -63,14 +63,11 @@ class Aftermath:
 class World:
     """The parts of one seed. `run` may be called once, inside a SimulationLoop."""
 
-    def __init__(
-        self, seed: int, loop: SimulationLoop, *, weather: Weather | None = None, chaos_s: float = 25.0
-    ) -> None:
+    def __init__(self, seed: int, loop: SimulationLoop, *, weather: Weather | None = None) -> None:
         self.seed = seed
         self._loop = loop
         self._random = random_of(seed, "world")
         self.weather = weather or Weather.draw(random_of(seed, "weather"))
-        self._chaos_s = chaos_s
         self._clock = SimClock(origin_s=0.0)
         self.cloud, self.taps = build_cloud(Topology(partitions=PARTITIONS), self._clock)
         self._network = Network(loop)
@@ -156,7 +153,7 @@ class World:
         ]
         clients.append(Operator(self._desk, random_of(self.seed, OPERATOR), ending))
         working = [asyncio.ensure_future(client.run()) for client in clients]
-        await self._storm.rage(self._chaos_s)
+        await self._storm.rage(self.weather.chaos_s)
         ending.set()
         self._storm.end()
         await asyncio.gather(*working)

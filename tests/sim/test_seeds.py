@@ -13,8 +13,8 @@ import pytest
 from simulation.checks import examine
 from simulation.world import live
 
-BATCHES = 10
-BATCH_SEEDS = 6
+BATCHES = 60
+BATCH_SEEDS = 10
 FOUND = {
     2: "a snapshot whose time no slot knew: repeats had moved the engine on without a slot",
     5: "the reconciler missed rows that one of its rounds could not read, and halted what was right",
