@@ -14,6 +14,7 @@ from crossbook.processes import ProcessSpec
 REGION = "us-east-1"
 ACCOUNT_ID = "000000000000"
 SERVICES = "sqs,kinesis,dynamodb,s3,lambda,cognito-idp,apigateway,sts,iam"
+LAUNCHER = Path(__file__).with_name("ministack_launcher.py")
 SAVE_TIMEOUT_S = 120.0
 """It writes its whole state when it stops; killed in the middle, it has lost it."""
 
@@ -43,7 +44,7 @@ class AwsServer:
         temporary.mkdir(parents=True, exist_ok=True)
         return ProcessSpec(
             name="aws",
-            command=(str(_interpreter()), "-m", "ministack"),
+            command=(str(_interpreter()), "-P", str(LAUNCHER)),
             environment={
                 "PATH": os.environ.get("PATH", os.defpath),
                 "HOME": str(self._folder),
