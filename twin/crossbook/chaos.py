@@ -7,7 +7,7 @@ settled. At its end every order that was accepted is found again, none that was 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -72,8 +72,11 @@ class ChaosTwin(Twin):
         )
 
 
-async def run_chaos(directory: Path, *, seed: int, seconds: float, say: Report = ignore_report) -> ChaosReport:
-    """Break things for so many seconds. Raises TimeoutError when the exchange does not recover."""
+async def run_chaos(
+    directory: Path, *, seed: int, seconds: float, only: Collection[str] = (), say: Report = ignore_report
+) -> ChaosReport:
+    """Break things for so many seconds, `only` these if any are named. Raises TimeoutError when the exchange does not
+    recover."""
     random = Random(seed)  # noqa: S311 - chooses victims, guards nothing
     twin = ChaosTwin(directory, report=say)
     async with _serving(twin.proxies), twin:
@@ -88,7 +91,7 @@ async def run_chaos(directory: Path, *, seed: int, seconds: float, say: Report =
         async with load:
             outages = []
             await asyncio.sleep(WARM_S)
-            for fault in faults(seed):
+            for fault in faults(seed, only):
                 outages.append(await _break(twin, load, fault, random))
                 say(line(outages[-1]))
                 if time.monotonic() - began_s > seconds:

@@ -27,6 +27,9 @@ def chaos_command(
     zone: Annotated[str, typer.Argument(help="zone-a or zone-b: kill all of it in the twin that runs.")] = "",
     minutes: Annotated[float, typer.Option(min=0.1, max=600, help="How long to break things.")] = 5.0,
     seed: Annotated[int | None, typer.Option(help="Repeats a run's faults, in their order.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help='This fault, as the table names it ("kill gateway"); may be given again.')
+    ] = None,
     state_dir: Annotated[Path, typer.Option("--state-dir", help="Of the twin that loses a zone.")] = Path(".twin"),
 ) -> None:
     """Break things and see what it costs. Ends with 1 when anything that was accepted is lost."""
@@ -34,11 +37,16 @@ def chaos_command(
         _lose_zone(zone, StateDirectory(state_dir))
         return
     from crossbook.chaos import run_chaos  # brings the SDK and the drivers, which no other command waits for
+    from crossbook.chaos_faults import faults
 
+    try:
+        next(faults(0, only or ()))
+    except ValueError as error:
+        raise SetupError(str(error)) from error
     chosen = secrets.randbelow(1_000_000) if seed is None else seed
     report(f"seed {chosen}")
     with TemporaryDirectory(prefix="crossbook-chaos-") as directory:
-        found = asyncio.run(run_chaos(Path(directory), seed=chosen, seconds=60 * minutes, say=report))
+        found = asyncio.run(run_chaos(Path(directory), seed=chosen, seconds=60 * minutes, only=only or (), say=report))
     console.print(outage_table(found.outages))
     console.print(summary(found), markup=False)
     for text in (*found.wrong, *found.differences):

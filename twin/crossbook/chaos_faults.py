@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Final, Protocol
@@ -45,8 +45,9 @@ class Fault:
         return ZONE_TARGET_S if self.kind == "zone" else DEGRADED_TARGET_S
 
 
-def faults(seed: int) -> Iterator[Fault]:
-    """For ever: every kind once in an order of chance, then all again in another."""
+def faults(seed: int, only: Collection[str] = ()) -> Iterator[Fault]:
+    """For ever: every kind once in an order of chance, then all again in another; `only` those with these names, if any
+    are given. Raises ValueError for a name that no fault has."""
     random = Random(seed)  # noqa: S311 - chooses faults, guards nothing
     while True:
         kinds = [
@@ -59,8 +60,10 @@ def faults(seed: int) -> Iterator[Fault]:
             *(Fault(kind="reset", target=target, for_s=random.uniform(*SLOW_S)) for target in STORES),
             *(Fault(kind="zone", target=zone) for zone in ZONES),
         ]
+        if strange := set(only) - {kind.name for kind in kinds}:
+            raise ValueError(f"no fault is called {', '.join(sorted(strange))}")
         random.shuffle(kinds)
-        yield from kinds
+        yield from (kind for kind in kinds if not only or kind.name in only)
 
 
 class Ground(Protocol):

@@ -165,9 +165,14 @@ class Load:
             }
 
     async def _insist(self, account: Account, call: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Through one gateway after the other until one answers; raises ApiProblemError as it comes."""
+        """Through one gateway after the other until one answers; raises ApiProblemError as it comes.
+
+        The account's trader and whoever looks after its orders call at the same time: only the first of them to be let
+        down turns to the next gateway, or the second would turn back to the one that is dead.
+        """
         until_s = asyncio.get_running_loop().time() + PATIENCE_S
         while True:
+            asked = account.api
             try:
                 async with asyncio.timeout(CALL_TIMEOUT_S):
                     return await call()
@@ -176,8 +181,8 @@ class Load:
                     raise TwinError(
                         f"no gateway has answered for {PATIENCE_S:.0f} s; the last error: {error}"
                     ) from error
-            at = self._apis.index(account.api)
-            account.api = self._apis[(at + 1) % len(self._apis)]
+            if account.api is asked:
+                account.api = self._apis[(self._apis.index(asked) + 1) % len(self._apis)]
             await asyncio.sleep(self._random.uniform(*PAUSE_S))
 
     async def _watch(self, url: str) -> None:

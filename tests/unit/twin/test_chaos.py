@@ -8,9 +8,10 @@ from random import Random
 
 import pytest
 
-from crossbook import chaos_faults
+from crossbook import chaos_faults, chaos_load
+from crossbook.api_client import Account, ApiUnavailableError
 from crossbook.chaos_faults import SERVICES, STORES, Fault, faults, inflict, kill_zone
-from crossbook.chaos_load import Pulse
+from crossbook.chaos_load import Load, Pulse
 from crossbook.chaos_proxy import ChaosProxy
 from crossbook.services import ZONES, services
 from crossbook.state import RunningProcess
@@ -41,6 +42,40 @@ def test_a_seed_gives_the_same_faults_again_and_every_kind_before_one_comes_twic
     for half in (first[:KINDS], first[KINDS:]):
         assert len({fault.name for fault in half}) == KINDS
     assert all(fault.for_s <= 30 for fault in first)
+
+
+def test_only_the_named_faults_come_when_some_are_named() -> None:
+    only = {fault.name for fault in islice(faults(7, ["kill gateway", "stop matcher"]), 10)}
+    assert only == {"kill gateway", "stop matcher"}
+    with pytest.raises(ValueError, match="kill gatweay"):
+        next(faults(7, ["kill gateway", "kill gatweay"]))
+
+
+async def test_two_calls_of_one_user_that_a_dead_gateway_lets_down_do_not_send_each_other_back_to_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chaos_load, "PAUSE_S", (0.0, 0.0))
+    load = Load(
+        gateway_urls=("http://dead", "http://living"),
+        websocket_urls=(),
+        usernames=(),
+        password="",
+        random=Random(1),
+    )
+    dead, living = load._apis
+    account = Account(api=dead, username="alice", password="", user_id="", token="")
+    asked = []
+
+    async def call() -> bool:
+        gateway = account.api
+        asked.append(gateway)
+        await asyncio.sleep(0)  # the other one asks too, before this one knows
+        if gateway is dead:
+            raise ApiUnavailableError(0, "ClientConnectorError", "")
+        return True
+
+    assert await asyncio.gather(load._insist(account, call), load._insist(account, call)) == [True, True]
+    assert asked == [dead, dead, living, living]
 
 
 def test_instances_of_every_service_are_spread_over_two_zones_and_the_first_keep_their_names() -> None:
