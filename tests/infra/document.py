@@ -4,6 +4,7 @@ test says when one is stale."""
 import re
 import tempfile
 from collections import defaultdict
+from contextlib import closing
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -67,8 +68,8 @@ def _listed(names: list[str]) -> str:
 
 def main() -> None:
     """Synthesize and write."""
-    with tempfile.TemporaryDirectory() as folder:
-        assembly = Synth(Path(folder) / "cdk.out", environment="prod").assembly()
+    with tempfile.TemporaryDirectory() as folder, closing(Synth(Path(folder) / "out", "prod")) as synth:
+        assembly = synth.assembly("prod")
         DOCUMENT.write_text(document(assembly))
         COSTS.write_text(with_costs(COSTS.read_text(), assembly))
 

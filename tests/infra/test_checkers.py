@@ -1,17 +1,26 @@
-"""cdk-nag, cfn-lint and checkov over all templates: nothing is found that is not fixed or explained."""
+"""cdk-nag, cfn-lint and checkov over all templates: nothing is found that is not fixed or explained.
+
+cdk-nag is part of every synth. The two others take longer than all else, so they read prod's templates side by side,
+and while dev's are made.
+"""
 
 import json
 import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
 from tests.infra.assembly import CHECKOV, INFRA_BIN, Assembly, infra_environment
 
+CHECK_TIMEOUT_S = 300.0
+
 CFN_LINT_IGNORED = {
     "W3005": "a dependency that a reference implies is written down by the CDK itself",
     "W3010": "the zones are named, so that no synth has to ask which there are",
 }
+CHECKOV_OPTIONS = ("--framework", "cloudformation", "--compact", "--quiet", "--skip-download", "--output", "json")
 CHECKOV_ACCEPTED = {
     ("CKV_AWS_18", "buckets.Logs"): "the bucket of access logs would log its own logging",
     ("CKV_AWS_18", "replica.Logs"): "the bucket of access logs would log its own logging",
@@ -26,33 +35,50 @@ CHECKOV_ACCEPTED = {
 """(check, stack.resource) → why it stays; the hash at a logical id's end is left out."""
 
 
-@pytest.mark.parametrize("environment", ["prod", "dev"])
-def test_cdk_nag_finds_nothing_unexplained(assemblies: dict[str, Assembly], environment: str) -> None:
-    reports = json.loads((assemblies[environment].directory / "validation-report.json").read_text())["pluginReports"]
-    assert {report["pluginName"] for report in reports} >= {"AwsSolutions"}
-    found = [
-        (violation["ruleName"], construct["constructPath"])
-        for report in reports
-        for violation in report["violations"]
-        for construct in violation["violatingConstructs"]
-    ]
-    assert not found
+class Check:
+    """A checker under way on the templates of one environment."""
+
+    def __init__(self, home: Path, *command: str | Path) -> None:
+        self._said = home / "said"
+        self._complained = home / "complained"
+        with self._said.open("wb") as said, self._complained.open("wb") as complained:
+            self._process = subprocess.Popen(
+                command, env=infra_environment(HOME=str(home)), cwd=home, stdout=said, stderr=complained
+            )
+
+    def result(self) -> tuple[int, str, str]:
+        """Its exit status and what it wrote, when it is done."""
+        status = self._process.wait(CHECK_TIMEOUT_S)
+        return status, self._said.read_text(), self._complained.read_text()
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
 
 
-def test_cfn_lint_finds_nothing(prod: Assembly) -> None:
-    templates = sorted(map(str, prod.directory.glob("*.template.json")))
-    command = [str(INFRA_BIN / "cfn-lint"), "--ignore-checks", *CFN_LINT_IGNORED, "--template", *templates]
-    done = subprocess.run(command, env=infra_environment(), capture_output=True, text=True, cwd=prod.directory)
-    assert done.returncode == 0, done.stdout + done.stderr
+@pytest.fixture(scope="module")
+def checks(prod: Assembly, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Check]]:
+    templates = sorted(prod.directory.glob("*.template.json"))
+    commands: dict[str, list[str | Path]] = {
+        "checkov": [CHECKOV, "--directory", prod.directory, *CHECKOV_OPTIONS],
+        "cfn-lint": [INFRA_BIN / "cfn-lint", "--ignore-checks", *CFN_LINT_IGNORED, "--template", *templates],
+    }
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(closing(Check(tmp_path_factory.mktemp(name), *command)))
+            for name, command in commands.items()
+        }
 
 
-def test_checkov_finds_what_is_explained_and_nothing_else(prod: Assembly, tmp_path: Path) -> None:
-    command = [str(CHECKOV), "--framework", "cloudformation", "--directory", str(prod.directory)]
-    command += ["--compact", "--quiet", "--skip-download", "--output", "json"]
-    done = subprocess.run(
-        command, env=infra_environment(HOME=str(tmp_path)), capture_output=True, text=True, cwd=tmp_path
-    )
-    report = json.loads(done.stdout)
+def test_cfn_lint_finds_nothing(checks: Mapping[str, Check]) -> None:
+    status, said, complained = checks["cfn-lint"].result()
+    assert status == 0, said + complained
+
+
+def test_checkov_finds_what_is_explained_and_nothing_else(prod: Assembly, checks: Mapping[str, Check]) -> None:
+    _, said, complained = checks["checkov"].result()
+    assert said, complained
+    report = json.loads(said)
     assert report["summary"]["parsing_errors"] == 0
     assert report["summary"]["resource_count"] == len(prod.resources)
     found = set()
@@ -66,7 +92,22 @@ def test_checkov_finds_what_is_explained_and_nothing_else(prod: Assembly, tmp_pa
 
 
 @pytest.mark.parametrize("environment", ["prod", "dev"])
-def test_no_synth_asks_aws_for_anything(assemblies: dict[str, Assembly], environment: str) -> None:
-    manifest = assemblies[environment].manifest()
+def test_cdk_nag_finds_nothing_unexplained(request: pytest.FixtureRequest, environment: str) -> None:
+    assembly: Assembly = request.getfixturevalue(environment)
+    reports = json.loads((assembly.directory / "validation-report.json").read_text())["pluginReports"]
+    assert {report["pluginName"] for report in reports} >= {"AwsSolutions"}
+    found = [
+        (violation["ruleName"], construct["constructPath"])
+        for report in reports
+        for violation in report["violations"]
+        for construct in violation["violatingConstructs"]
+    ]
+    assert not found
+
+
+@pytest.mark.parametrize("environment", ["prod", "dev"])
+def test_no_synth_asks_aws_for_anything(request: pytest.FixtureRequest, environment: str) -> None:
+    assembly: Assembly = request.getfixturevalue(environment)
+    manifest = assembly.manifest()
     assert not manifest.get("missing")
     assert len([a for a in manifest["artifacts"].values() if a["type"] == "aws:cloudformation:stack"]) > 20

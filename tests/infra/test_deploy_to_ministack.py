@@ -11,7 +11,6 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +28,10 @@ from crossbook.services import services, wishes
 from crossbook.site import Site
 from exchange_core.topology import Topology
 from services.persister.package import package
-from tests.infra.assembly import INFRA_BIN, Synth, infra_environment
+from tests.infra.assembly import INFRA, INFRA_BIN, infra_environment
 
 STACKS = ("keys", "identity", "messaging", "tables", "buckets", "artifacts")
-DEPLOY_TIMEOUT_S = 300.0
+COMMAND_TIMEOUT_S = 300.0
 TAG = "tested"
 PYTHON_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -47,33 +46,42 @@ class Cloud:
         self._templates = directory / "cdk.out"
 
     async def synthesize(self) -> None:
-        """The stacks of the environment `emulated`, told where database and Redis are."""
-        synth = Synth(
-            self._templates,
-            environment="emulated",
-            database_url=self.database_url,
-            redis_url=self.backing.redis_url,
+        """The stacks of the environment `emulated`, told where database and Redis are, as the command's app."""
+        context = {
+            "environment": "emulated",
+            "database_url": self.database_url,
+            "redis_url": self.backing.redis_url,
+        }
+        await self._run(
+            str(INFRA_BIN / "python"),
+            "app.py",
+            directory=INFRA,
+            variables={"CDK_OUTDIR": str(self._templates), "CDK_CONTEXT_JSON": json.dumps(context)},
         )
-        with closing(synth):
-            await asyncio.to_thread(synth.assembly)
 
-    async def cdk(self, *arguments: str) -> str:
+    async def cdk(self, *arguments: str) -> None:
         """Run the command; fails with what it said."""
-        command = [str(INFRA_BIN.parent / "node_modules" / ".bin" / "cdk"), *arguments]
-        command += ["--app", str(self._templates), "--ci", "--no-notices", "--no-version-reporting"]
-        environment = infra_environment(**self.backing.aws_environment, HOME=str(self._home))
+        await self._run(
+            str(INFRA_BIN.parent / "node_modules" / ".bin" / "cdk"),
+            *arguments,
+            *("--app", str(self._templates), "--ci", "--no-notices", "--no-version-reporting"),
+            directory=self._home,
+            variables={**self.backing.aws_environment, "HOME": str(self._home)},
+        )
+
+    async def _run(self, *command: str, directory: Path, variables: dict[str, str]) -> None:
+        environment = infra_environment(**variables)
         process = await asyncio.create_subprocess_exec(
-            *command, cwd=self._home, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            *command, cwd=directory, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         try:
-            async with asyncio.timeout(DEPLOY_TIMEOUT_S):
+            async with asyncio.timeout(COMMAND_TIMEOUT_S):
                 output, _ = await process.communicate()
         finally:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
         assert process.returncode == 0, output.decode()
-        return output.decode()
 
     def client(self, service: str) -> Any:
         aws = self.backing.aws_environment
