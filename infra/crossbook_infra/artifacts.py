@@ -12,8 +12,8 @@ from crossbook_infra.buckets import BucketStack
 from crossbook_infra.config import EnvironmentConfig
 from crossbook_infra.stack import ExchangeStack
 
-IMAGES: Final = ("gateway", "matcher", "fanout", "twin")
-"""The twin's image carries the command line and the migrations."""
+IMAGES: Final = ("gateway", "matcher", "persister", "fanout", "twin")
+"""The persister's is what the reconciler runs; the twin's carries the command line and the migrations."""
 _IMAGES_KEPT: Final = 50
 
 

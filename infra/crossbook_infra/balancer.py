@@ -35,7 +35,7 @@ def listening(
     service: ecs.FargateService,
     *,
     deregistration: cdk.Duration,
-) -> tuple[elb.ApplicationListener, elb.ApplicationTargetGroup]:
+) -> elb.ApplicationTargetGroup:
     """TLS 1.2 or later; a task gets requests while it says that it is ready."""
     listener = balancer.add_listener(
         "Https",
@@ -45,7 +45,7 @@ def listening(
         ssl_policy=elb.SslPolicy.TLS13_RES,
         open=False,
     )
-    targets = listener.add_targets(
+    return listener.add_targets(
         "Tasks",
         port=TASK_PORT,
         protocol=elb.ApplicationProtocol.HTTP,
@@ -60,4 +60,3 @@ def listening(
             unhealthy_threshold_count=2,
         ),
     )
-    return listener, targets

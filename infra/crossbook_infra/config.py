@@ -45,11 +45,17 @@ class NetworkConfig(_Settings):
         return self
 
 
-class TaskConfig(_Settings):
-    """How many tasks of a service there are and how large: CPU in units of 1/1024, memory in MiB."""
+class SizeConfig(_Settings):
+    """How large a task is: CPU in units of 1/1024, memory in MiB. One of it, unless it says more."""
 
     cpu_units: int = 2048
     memory_mib: int = 4096
+    tasks_min: int = Field(default=1, ge=1)
+
+
+class TaskConfig(SizeConfig):
+    """How many tasks there are of a service that follows the load, and how large."""
+
     tasks_min: int = Field(default=10, ge=2)
     tasks_max: int = Field(default=200, ge=2)
 
@@ -128,6 +134,8 @@ class EnvironmentConfig(_Settings):
     gateway: TaskConfig = TaskConfig()
     matcher: TaskConfig = TaskConfig()
     fanout: TaskConfig = TaskConfig()
+    reconciler: SizeConfig = SizeConfig(cpu_units=512, memory_mib=4096)
+    """One task. It holds in memory what each wallet must have, and reads the whole journal when it starts."""
     scaling: ScalingConfig = ScalingConfig()
     cache: CacheConfig = CacheConfig()
     database: DatabaseConfig = DatabaseConfig()
@@ -169,6 +177,7 @@ ENVIRONMENTS: Final = {
         gateway=_SMALL,
         matcher=_SMALL,
         fanout=_SMALL,
+        reconciler=SizeConfig(cpu_units=256, memory_mib=1024),
         cache=CacheConfig(node_type="cache.t4g.micro", nodes=1, snapshot_days=1),
         database=DatabaseConfig(instance_type="t4g.medium", readers=0, readers_max=0, backup_days=1),
         edge=EdgeConfig(domain="dev.crossbook.example.com", hosted_zone_id="Z0EXAMPLE00000000001"),

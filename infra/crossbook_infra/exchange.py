@@ -30,11 +30,11 @@ from crossbook_infra.names import NameStack
 from crossbook_infra.network import NetworkStack
 from crossbook_infra.operations import OperationsStack
 from crossbook_infra.persister import PersisterStack
+from crossbook_infra.reconciler import ReconcilerStack
 from crossbook_infra.replica import ReplicaStack
 from crossbook_infra.stack import ExchangeStack
 from crossbook_infra.stores import Stores
 from crossbook_infra.tables import TableStack
-from crossbook_infra.websocket import WebSocketStack
 
 _CONTEXT: Final = Path(__file__).parents[1] / "cdk.json"
 
@@ -90,19 +90,19 @@ def build_app(
 
 
 def _services(app: cdk.App, settings: EnvironmentConfig, layers: Layers) -> tuple[ExchangeStack, ...]:
-    """The three with tasks, and what stands before and beside them."""
+    """Those with tasks, and what stands before and beside them."""
     gateway = GatewayStack(app, settings, layers=layers)
     matcher = MatcherStack(app, settings, layers=layers)
     fanout = FanoutStack(app, settings, layers=layers)
+    reconciler = ReconcilerStack(app, settings, layers=layers)
     MigrationStack(app, settings, layers=layers)
     api = ApiStack(app, settings, layers=layers, gateway=gateway)
-    WebSocketStack(app, settings, layers=layers, fanout=fanout)
     EdgeStack(app, settings, layers=layers, api=api)
     BackupStack(app, settings, key=layers.keys.data, database=layers.database)
     OperationsStack(app, settings, records_key=layers.keys.records)
     if settings.is_audited:
         AuditStack(app, settings, records_key=layers.keys.records, buckets=layers.buckets)
-    return gateway, matcher, fanout
+    return gateway, matcher, fanout, reconciler
 
 
 def _layers(

@@ -41,10 +41,7 @@ class FanoutStack(FargateStack):
             is_public=True,
             idle_s=_IDLE_S,
         )
-        self.listener, self.targets = listening(
-            self, self.balancer, self.service, deregistration=cdk.Duration.seconds(60)
-        )
-        self.scale(self.targets)
+        self.scale(listening(self, self.balancer, self.service, deregistration=cdk.Duration.seconds(60)))
         route53.ARecord(
             self,
             "StreamName",

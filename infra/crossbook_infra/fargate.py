@@ -11,7 +11,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from crossbook_infra import traces
-from crossbook_infra.config import EnvironmentConfig, TaskConfig
+from crossbook_infra.config import EnvironmentConfig, SizeConfig, TaskConfig
 from crossbook_infra.grants import Grants
 from crossbook_infra.layers import Layers
 from crossbook_infra.network import TASK_PORT
@@ -34,9 +34,11 @@ class FargateStack(ExchangeStack):
         description: str,
         *,
         layers: Layers,
-        task: TaskConfig,
+        task: SizeConfig,
         environment: Mapping[str, str],
         needs_buckets: bool = False,
+        image: str | None = None,
+        module: str | None = None,
     ) -> None:
         super().__init__(scope, settings, name, description)
         if needs_buckets:
@@ -44,6 +46,8 @@ class FargateStack(ExchangeStack):
         self.service_name = name
         self.layers = layers
         self._task_config = task
+        self._image = image or name
+        self._module = module or f"exchange_{name}"
         self.tag = image_tag(self)
         self.role = iam.Role(
             self,
@@ -73,7 +77,7 @@ class FargateStack(ExchangeStack):
         container = definition.add_container(
             self.service_name,
             image=ecs.ContainerImage.from_ecr_repository(
-                self.layers.artifacts.repositories[self.service_name], self.tag.value_as_string
+                self.layers.artifacts.repositories[self._image], self.tag.value_as_string
             ),
             command=self._command(),
             environment={
@@ -99,8 +103,7 @@ class FargateStack(ExchangeStack):
 
     def _command(self) -> list[str]:
         """Each task under a name of its own: leases are held by it."""
-        name = self.service_name
-        return ["sh", "-ec", f'SERVICE_INSTANCE="{name}-$(hostname)" exec python3 -m exchange_{name}']
+        return ["sh", "-ec", f'SERVICE_INSTANCE="{self.service_name}-$(hostname)" exec python3 -m {self._module}']
 
     def _secrets(self) -> dict[str, ecs.Secret]:
         """Variables whose values only Secrets Manager knows."""
@@ -132,6 +135,7 @@ class FargateStack(ExchangeStack):
 
     def scale(self, targets: elb.ApplicationTargetGroup | None = None) -> None:
         """Follow the load, between the bounds of the settings."""
+        assert isinstance(self._task_config, TaskConfig), "it has bounds"
         scale(self, self.service, self._task_config, self.settings.scaling, targets)
 
 

@@ -47,10 +47,7 @@ class GatewayStack(FargateStack):
             is_public=False,
             idle_s=60,
         )
-        self.listener, self.targets = listening(
-            self, self.balancer, self.service, deregistration=cdk.Duration.seconds(30)
-        )
-        self.scale(self.targets)
+        self.scale(listening(self, self.balancer, self.service, deregistration=cdk.Duration.seconds(30)))
 
     def _secrets(self) -> dict[str, ecs.Secret]:
         """The secret that bots' keys are derived from: a JSON object of 64 hexadecimal digits by name."""

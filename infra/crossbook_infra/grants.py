@@ -45,9 +45,10 @@ class Grants:
             )
         )
 
-    def read_secrets(self, stores: Stores, *, has_database: bool = True) -> None:
+    def read_secrets(self, stores: Stores, *, has_database: bool = True, has_redis: bool = True) -> None:
         """Passwords, fetched when a connection is opened; an emulator has none."""
-        arns = [stores.redis_secret_arn, *([stores.database_secret_arn] if has_database else [])]
+        arns = [stores.redis_secret_arn] if has_redis else []
+        arns += [stores.database_secret_arn] if has_database else []
         if all(arns):
             self.allow(arns, "secretsmanager:GetSecretValue")
 
@@ -108,6 +109,15 @@ class Grants:
         self.allow([stack.table_arn(topology.intents.name)], "dynamodb:BatchWriteItem")
         self.allow([stack.bucket_arn(topology.history.name, "/*")], "s3:PutObject")
         self.use_key("kms:Decrypt", "kms:GenerateDataKey", through=("dynamodb", "kinesis", "s3", "secretsmanager"))
+
+    def reconciler(self) -> None:
+        """Reads journal, wallets and intents, and may send what an operator may: the halt of a symbol."""
+        stack, topology = self._stack, self._stack.topology
+        self.allow([stack.table_arn(topology.journal.name)], "dynamodb:Query")
+        self.allow([stack.table_arn(topology.wallets.name)], "dynamodb:GetItem")
+        self.allow([stack.table_arn(topology.intents.name)], "dynamodb:Query")
+        self.allow(self._queues(), "sqs:GetQueueUrl", "sqs:SendMessage")
+        self.use_key("kms:Decrypt", "kms:GenerateDataKey", through=("dynamodb", "sqs", "secretsmanager"))
 
     def fanout(self) -> None:
         """Says which WebSockets are open, and looks up whether a log-in still is."""

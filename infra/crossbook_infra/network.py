@@ -183,7 +183,6 @@ class NetworkStack(ExchangeStack):
         from_cloudfront = ec2.Peer.prefix_list(self.settings.edge.load_balancer_addresses)
         self.public_balancer.add_ingress_rule(from_cloudfront, https, "from CloudFront")
         self._connect(self.vpc_link, self.internal_balancer, https)
-        self._connect(self.internal_balancer, self.public_balancer, https)
         for balancer in (self.public_balancer, self.internal_balancer):
             self._connect(balancer, self.tasks, task)
         for caller in (self.tasks, self.function):

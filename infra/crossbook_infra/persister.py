@@ -10,7 +10,8 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from crossbook_infra.config import EnvironmentConfig
+from crossbook_infra import traces
+from crossbook_infra.config import REGION, EnvironmentConfig
 from crossbook_infra.grants import Grants
 from crossbook_infra.network import NetworkStack
 from crossbook_infra.service import exchange_environment, image_tag, log_group
@@ -83,11 +84,13 @@ class PersisterStack(ExchangeStack):
             role=self.role,
             log_group=self.log,
             tracing=lambda_.Tracing.ACTIVE,
+            layers=[traces.collector_layer(self, REGION)] if network else None,
             environment={
                 **exchange_environment(self, stores),
                 **self.bucket_environment,
                 "DATABASE_URL": stores.database_url,
                 "DATABASE_SECRET_ID": stores.database_secret_arn,
+                **(traces.ENVIRONMENT if network else {}),
             },
             vpc=network.vpc if network else None,
             vpc_subnets=ec2.SubnetSelection(subnets=network.vpc.private_subnets) if network else None,

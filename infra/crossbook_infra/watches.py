@@ -84,6 +84,20 @@ def matcher(settings: EnvironmentConfig) -> Iterator[Watch]:
             runbook="a-service-degraded",
         )
         yield Watch(
+            name=f"RecoverySlow{partition}",
+            metric=own(settings, metrics.RECOVERY_SECONDS, partition=partition, statistic="Maximum"),
+            threshold=20,
+            meaning=f"partition {partition} took more than 20 s of the 30 s that a matcher may be away: old snapshots",
+            runbook="a-service-degraded",
+        )
+        yield Watch(
+            name=f"Quarantined{partition}",
+            metric=own(settings, metrics.COMMANDS_QUARANTINED, partition=partition),
+            threshold=0,
+            meaning=f"the engine of partition {partition} fails at a command, which is refused: a bug of ours",
+            runbook="a-service-degraded",
+        )
+        yield Watch(
             name=f"Takeovers{partition}",
             metric=own(settings, metrics.JOURNAL_TAKEOVERS, partition=partition),
             threshold=5,
@@ -136,6 +150,27 @@ def persister(settings: EnvironmentConfig) -> Iterator[Watch]:
             meaning=f"slots of partition {partition} are settled more than 5 s after they were journaled",
             runbook="a-service-degraded",
         )
+
+
+def reconciler(settings: EnvironmentConfig) -> Iterator[Watch]:
+    """What it finds, and that it looks: it says each round how many differences there are, were it none."""
+    yield Watch(
+        name="Differences",
+        metric=own(settings, metrics.DIFFERENCES),
+        threshold=0,
+        meaning="wallets or rows are not what the journal says; the symbols concerned are halted",
+        runbook="corruption",
+    )
+    yield Watch(
+        name="ReconcilerSilent",
+        metric=own(settings, metrics.DIFFERENCES, statistic="SampleCount"),
+        threshold=1,
+        beyond=BELOW,
+        minutes=10,
+        is_alive=True,
+        meaning="no round of the reconciler has ended in ten minutes: nobody would notice a difference",
+        runbook="a-service-degraded",
+    )
 
 
 def gateway(settings: EnvironmentConfig) -> Iterator[Watch]:
@@ -203,7 +238,7 @@ def tables(settings: EnvironmentConfig) -> Iterator[Watch]:
 
 def tasks(settings: EnvironmentConfig) -> Iterator[Watch]:
     """Each service with as many tasks as it must have."""
-    for service, config in (("gateway", settings.gateway), ("matcher", settings.matcher), ("fanout", settings.fanout)):
+    for service in ("gateway", "matcher", "reconciler", "fanout"):
         yield Watch(
             name=f"{service.title()}Tasks",
             metric=aws(
@@ -212,7 +247,7 @@ def tasks(settings: EnvironmentConfig) -> Iterator[Watch]:
                 {"ClusterName": settings.prefix, "ServiceName": f"{settings.prefix}-{service}"},
                 statistic="Minimum",
             ),
-            threshold=config.tasks_min,
+            threshold=getattr(settings, service).tasks_min,
             beyond=BELOW,
             minutes=3,
             is_alive=True,
@@ -262,5 +297,5 @@ def backing(settings: EnvironmentConfig) -> Iterator[Watch]:
 
 def all_watches(settings: EnvironmentConfig) -> Iterator[Watch]:
     """Every alarm of an environment."""
-    for layer in (gateway, messaging, matcher, persister, fanout, tables, tasks, backing):
+    for layer in (gateway, messaging, matcher, persister, reconciler, fanout, tables, tasks, backing):
         yield from layer(settings)

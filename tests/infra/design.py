@@ -144,6 +144,14 @@ def managed(name: str) -> Callable[[Properties], object]:
     return lambda s: s.get("ManagedRuleGroupStatement", {}).get("Name") == name
 
 
+def goes_to_stream(p: Properties) -> bool:
+    """Whether the distribution sends `/ws`, and that alone, to fanout's name."""
+    config = p["DistributionConfig"]
+    (stream,) = (one for one in config["Origins"] if as_text(one["DomainName"]).startswith("stream."))
+    paths = [one["PathPattern"] for one in config["CacheBehaviors"] if one["TargetOriginId"] == stream["Id"]]
+    return paths == ["/ws"]
+
+
 def documented(p: Properties) -> Any:
     return p["Body"]
 
@@ -326,14 +334,21 @@ API: Final = (
     ),
     Row(
         "API",
-        "API Gateway WebSocket",
+        "API Gateway WebSocket: instead of it `/ws` from CloudFront to fanout's load balancer "
+        "([ADR 15](adr/0015-websockets-go-through-a-load-balancer.md))",
         [
-            Find("ApiGatewayV2::Api", lambda p: p["ProtocolType"] == "WEBSOCKET"),
-            Find("ApiGatewayV2::Route", count=3),
-            Find("ApiGatewayV2::Stage"),
+            Find("CloudFront::Distribution", goes_to_stream),
+            Find(
+                "Route53::RecordSet",
+                lambda p: p["Name"] == "stream.crossbook.example.com." and "Balancer" in as_text(p["AliasTarget"]),
+                stack="fanout",
+            ),
+            Find("ElasticLoadBalancingV2::LoadBalancer", lambda p: p["Scheme"] == "internet-facing", stack="fanout"),
+            Find("ApiGatewayV2::Api", count=0),
+            Find("ApiGatewayV2::Integration", count=0),
         ],
     ),
-    Row("API", "VPC links", [Find("ApiGatewayV2::VpcLink"), Find("ApiGateway::VpcLink")]),
+    Row("API", "VPC links", [Find("ApiGatewayV2::VpcLink")]),
     Row(
         "API",
         "Cognito",
@@ -351,6 +366,28 @@ SERVICES: Final = (
             tagged(service),
         )
         for service in ("gateway", "matcher", "fanout")
+    ),
+    Row(
+        "services",
+        "Fargate: reconciler, the persister's other mode (1/2 vCPU, 4 GB; one task)",
+        [
+            Find(
+                "ECS::TaskDefinition",
+                lambda p: (
+                    (p["Cpu"], p["Memory"]) == ("512", "4096")
+                    and "exchange_persister.reconcile" in as_text(p["ContainerDefinitions"][0]["Command"])
+                    and "RefPersister" in as_text(p["ContainerDefinitions"][0]["Image"])
+                    and all(container["ReadonlyRootFilesystem"] for container in p["ContainerDefinitions"])
+                ),
+                stack="reconciler",
+            ),
+            Find(
+                "ECS::Service",
+                lambda p: p["DesiredCount"] == 1 and p["LaunchType"] == "FARGATE",
+                stack="reconciler",
+            ),
+            Find("ApplicationAutoScaling::ScalableTarget", count=0, stack="reconciler"),
+        ],
     ),
     Row(
         "services",
@@ -377,7 +414,7 @@ SERVICES: Final = (
         [
             *(
                 Find("IAM::Role", lambda p, who=who: p.get("Description") == f"What Crossbook's {who} may do")
-                for who in ("gateway", "matcher", "fanout", "persister")
+                for who in ("gateway", "matcher", "persister", "reconciler", "fanout")
             )
         ],
     ),
@@ -390,7 +427,7 @@ SERVICES: Final = (
                 lambda p: (
                     p["ImageScanningConfiguration"] == {"ScanOnPush": True} and p["ImageTagMutability"] == "IMMUTABLE"
                 ),
-                count=4,
+                count=5,
             )
         ],
     ),
@@ -594,6 +631,9 @@ OPERATIONS: Final = (
             has_alarm("PartitionSilent", PARTITIONS),
             has_alarm("PartitionHalted", PARTITIONS),
             has_alarm("DeadLetters", PARTITIONS),
+            has_alarm("Differences"),
+            has_alarm("ReconcilerSilent"),
+            has_alarm("Quarantined", PARTITIONS),
             has_alarm("RequestsSlow"),
             Find("SNS::Topic"),
         ],
@@ -615,9 +655,16 @@ OPERATIONS: Final = (
                     lambda p: any("aws-otel-collector" in as_text(one["Image"]) for one in p["ContainerDefinitions"]),
                     stack=service,
                 )
-                for service in ("gateway", "matcher", "fanout")
+                for service in ("gateway", "matcher", "reconciler", "fanout")
             ),
-            Find("Lambda::Function", lambda p: p["TracingConfig"] == {"Mode": "Active"}),
+            Find(
+                "Lambda::Function",
+                lambda p: (
+                    p["TracingConfig"] == {"Mode": "Active"}
+                    and [":layer:aws-otel-collector-amd64-" in as_text(one) for one in p["Layers"]] == [True]
+                    and p["Environment"]["Variables"]["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://127.0.0.1:4318"
+                ),
+            ),
         ],
     ),
     Row(

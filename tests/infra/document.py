@@ -27,6 +27,10 @@ _HEAD: Final = """\
 says how. This table is made from the templates of `prod` by `make aws-docs`: every row of the design with the resources
 that keep it (stack: logical ids), found by the queries of `tests/infra/design.py`, which hold the numbers. A test fails
 when it is stale.
+
+What the templates say is checked; that AWS does it was not seen, for nothing here was ever deployed to an account. An
+emulated cloud takes what the stacks `keys`, `identity`, `messaging`, `tables`, `buckets`, `artifacts` and `persister`
+make, and the exchange trades on it (`make infra-deploy`).
 """
 
 

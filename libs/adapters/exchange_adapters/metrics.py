@@ -102,6 +102,9 @@ SLOTS_COMMITTED: Final = _counter("matcher", "SlotsCommitted", "slots journaled 
 EVENTS_JOURNALED: Final = _counter("matcher", "EventsJournaled", "events in them", is_per_partition=True)
 TRADES_EXECUTED: Final = _counter("matcher", "TradesExecuted", "trades among them", is_per_partition=True)
 COMMANDS_REFUSED: Final = _counter("matcher", "CommandsRefused", "commands refused by the book", is_per_partition=True)
+COMMANDS_QUARANTINED: Final = _counter(
+    "matcher", "CommandsQuarantined", "commands at which the engine fails again and again", is_per_partition=True
+)
 SLOT_LATENCY_MS: Final = _timing(
     "matcher", "SlotLatencyMs", "from a batch's receipt to its last slot in the stream", is_per_partition=True
 )

@@ -126,3 +126,10 @@ def exporting(service: str) -> Iterator[None]:
         yield
     finally:
         provider.shutdown()
+
+
+def flush_spans() -> None:
+    """Send what waits, now: for a process that may not run on. Takes _EXPORT_TIMEOUT_S at most, were nobody there."""
+    provider = trace.get_tracer_provider()
+    if flush := getattr(provider, "force_flush", None):  # the SDK's has it, the API's own has not
+        flush(_EXPORT_TIMEOUT_S * 1000)

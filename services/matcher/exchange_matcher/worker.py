@@ -18,6 +18,7 @@ import structlog
 
 from exchange_adapters.emf import recorder
 from exchange_adapters.metrics import (
+    COMMANDS_QUARANTINED,
     COMMANDS_REFUSED,
     EVENTS_JOURNALED,
     JOURNAL_TAKEOVERS,
@@ -118,6 +119,8 @@ class PartitionWorker:
                     self._log.warning("slot_taken", error=str(error))
                 except CommandFailedError as error:
                     is_held = self._quarantine.note(error)
+                    if is_held:
+                        recorder.count(COMMANDS_QUARANTINED, partition=self._partition)
                     self._log.error(
                         "command_quarantined" if is_held else "command_failed",
                         command_id=str(error.command_id),

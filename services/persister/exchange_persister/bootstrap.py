@@ -44,7 +44,8 @@ async def open_reconciler_ports(config: Config) -> AsyncIterator[ReconcilerPorts
     topology = config.topology
     async with (
         open_clients("dynamodb", "sqs") as clients,
-        open_pool(config.database_url.get_secret_value(), max_size=2) as pool,
+        open_password(config.database_secret_id) as password,
+        open_pool(config.database_url.get_secret_value(), max_size=2, password=password) as pool,
     ):
         yield ReconcilerPorts(
             clock=SystemClock(),
@@ -61,7 +62,8 @@ async def open_rebuild_ports(config: Config) -> AsyncIterator[dict[str, Any]]:
     topology = config.topology
     async with (
         open_clients("dynamodb", "s3") as clients,
-        open_pool(config.database_url.get_secret_value(), max_size=2) as pool,
+        open_password(config.database_secret_id) as password,
+        open_pool(config.database_url.get_secret_value(), max_size=2, password=password) as pool,
     ):
         yield {
             "clock": SystemClock(),

@@ -10,7 +10,7 @@ import asyncio
 import atexit
 import base64
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, ExitStack
 from typing import Any, Final
 
 import structlog
@@ -18,6 +18,7 @@ import uvloop
 
 from exchange_adapters.emf import open_recorder, recorder
 from exchange_adapters.system import configure_logging
+from exchange_adapters.tracing import exporting, flush_spans
 from exchange_core.errors import PortError
 from exchange_core.ports import StreamRecord
 from exchange_persister.apply import Applier, SettlementPorts
@@ -26,8 +27,8 @@ from exchange_persister.config import Config
 
 _ATTEMPTS: Final = 3
 _FIRST_PAUSE_S: Final = 0.1
-_RESERVED_S: Final = 1.0
-"""Left of the invocation's time for the answer."""
+_RESERVED_S: Final = 3.0
+"""Left of the invocation's time for the answer, and for a collector that does not answer."""
 _UNBOUNDED_S: Final = 60.0
 
 
@@ -82,6 +83,8 @@ async def _apply(applier: Applier, records: Sequence[StreamRecord], timeout_s: f
 
 
 _runtimes: Final[list[LambdaRuntime]] = []
+_process: Final = ExitStack()
+"""What is open as long as the environment lives."""
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
@@ -91,9 +94,12 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, list[dict[str, 
         configure_logging("persister", config.log_level)
         open_recorder()
         _runtimes.append(LambdaRuntime(open_settlement_ports(config), wallet_calls_max=config.wallet_calls_max))
-        atexit.register(_runtimes[0].close)
+        _process.callback(_runtimes[0].close)
+        _process.enter_context(exporting("persister"))
+        atexit.register(_process.close)
     remaining_s = context.get_remaining_time_in_millis() / 1000 if context else _UNBOUNDED_S
     try:
         return _runtimes[0].handle(event, max(remaining_s - _RESERVED_S, _RESERVED_S))
     finally:
         recorder.flush()  # between invocations nothing of ours runs
+        flush_spans()

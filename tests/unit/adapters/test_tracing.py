@@ -1,5 +1,12 @@
 """What a command carries of its trace, and what becomes of it at the other end."""
 
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
 import pytest
 from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
@@ -42,3 +49,54 @@ def test_the_queue_shows_it_as_aws_does():
 def test_the_context_of_this_process_is_no_callers():
     with trace.use_span(span(1)):
         assert trace.get_current_span(parent_of({})) is trace.INVALID_SPAN
+
+
+FROZEN = """
+from exchange_adapters.tracing import Part, exporting, flush_spans, record_span
+
+with exporting("persister"):
+    part = Part(name="rows", start_ns=1, end_ns=2)
+    record_span("persister", "settlement", "{carrier}", [part], attributes={{"slot": 7}})
+    flush_spans()
+    print("flushed", flush=True)
+    input()
+"""
+
+
+@contextmanager
+def collecting() -> Iterator[tuple[str, list[bytes]]]:
+    """A collector: its endpoint, and what it was sent."""
+    received: list[bytes] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            assert self.path == "/v1/traces"
+            received.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", received
+        server.shutdown()
+        thread.join()
+
+
+def test_spans_are_out_before_a_process_that_flushes_them_is_frozen():
+    with collecting() as (endpoint, received):
+        process = subprocess.Popen(
+            [sys.executable, "-c", FROZEN.format(carrier=CARRIER)],
+            env={"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "flushed\n"
+        assert len(received) == 1 and b"settlement" in received[0] and b"rows" in received[0]
+        process.communicate("\n", timeout=20)
+    assert process.returncode == 0

@@ -2,14 +2,18 @@
 
 from typing import Any
 
+import orjson
 import pytest
 
+from exchange_adapters.emf import Recorder
+from exchange_adapters.metrics import COMMANDS_QUARANTINED
 from exchange_adapters.sim import Faults
 from exchange_adapters.sim.virtual_time import in_virtual_time
 from exchange_core.commands import Command
 from exchange_core.engine import PartitionEngine
 from exchange_core.events import OrderAccepted, OrderDone, OrderRejected
 from exchange_core.orders import Reason
+from exchange_matcher import worker
 from exchange_matcher.quarantine import CommandFailedError, Quarantine
 from tests.eventually import eventually
 from tests.unit.matcher.support import World, cancel, listing, order
@@ -43,6 +47,9 @@ async def world_with(*ids: int) -> World:
 
 def test_a_command_that_always_fails_is_refused_and_its_neighbours_are_not(monkeypatch: pytest.MonkeyPatch):
     failed = break_engine(monkeypatch, times=1_000)
+    lines: list[bytes] = []
+    recorder = Recorder(lines.append)
+    monkeypatch.setattr(worker, "recorder", recorder)
 
     @in_virtual_time
     async def scenario() -> None:
@@ -61,6 +68,9 @@ def test_a_command_that_always_fails_is_refused_and_its_neighbours_are_not(monke
         await host.stop()
 
     scenario()
+    recorder.flush()
+    found = [orjson.loads(line) for line in lines]
+    assert [one[COMMANDS_QUARANTINED.name] for one in found if COMMANDS_QUARANTINED.name in one] == [1]
 
 
 def test_a_command_that_fails_once_is_carried_out(monkeypatch: pytest.MonkeyPatch):

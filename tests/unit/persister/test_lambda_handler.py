@@ -10,6 +10,7 @@ import pytest
 
 from exchange_adapters.sim import Faults, SimCloud
 from exchange_core.codec import Slot
+from exchange_persister import lambda_handler
 from exchange_persister.apply import SettlementPorts
 from exchange_persister.lambda_handler import LambdaRuntime, handler
 from tests.unit.persister.journals import RandomMarket, record_of
@@ -102,3 +103,14 @@ def test_the_handler_refuses_to_start_without_its_settings(monkeypatch: pytest.M
     monkeypatch.delenv("DATABASE_URL", raising=False)
     with pytest.raises(ValueError, match="database_url"):
         handler({"Records": []}, None)
+
+
+def test_what_was_measured_is_out_before_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, done = Opened(), list[str]()
+    runtime = LambdaRuntime(opened.ports(), wallet_calls_max=4)
+    monkeypatch.setattr(lambda_handler, "_runtimes", [runtime])
+    monkeypatch.setattr(lambda_handler.recorder, "flush", lambda: done.append("metrics"))
+    monkeypatch.setattr(lambda_handler, "flush_spans", lambda: done.append("spans"))
+    assert handler(kinesis_event(RandomMarket(Random(1)).slots(2)), None) == {"batchItemFailures": []}
+    assert done == ["metrics", "spans"]
+    runtime.close()
