@@ -7,19 +7,22 @@ The path of a restore. It empties both first, so no service may run meanwhile: i
     3 database   every slot through the same projections as ever, to the same position; what the archive lacks, too
     4 intents    what the journal shows is pending no more
 
-Repeating it, after a crash too, gives the same. Balances, orders, fills, ledger and candles are functions of the
-journal; log-ins, API keys and the promises not yet journaled are not touched.
+Repeating it, after a kill at any of its writes too, gives the same; until one has come to its end, no service may be
+started. Balances, orders, fills, ledger and candles are functions of the journal; log-ins, API keys and the promises
+not yet journaled are not touched.
 """
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from typing import Final, Protocol
 
 import structlog
 
+from exchange_adapters.kill_points import with_kill_point
 from exchange_adapters.projection_rows import instruments_after
 from exchange_adapters.system import configure_logging
 from exchange_core.codec import Slot, decode_commands, decode_slot, encode_slot
@@ -107,15 +110,16 @@ async def rebuild(ports: Ports, partitions: int) -> Rebuilt:
         seen[partition] = set()
         instruments: Mapping[str, Instrument] = {}
         spans = await ports.history.spans(partition)
-        async for run in _runs(ports, spans, partition, rebuilt):
-            instruments = instruments_after(instruments, run)
-            for slot in run:
-                wallets.apply(slot, instruments)
-            seen[partition].update(seen_commands(run))
-            for missing in _unarchived(run, spans):
-                await ports.archive.put(partition, missing[0].n, missing[-1].n, history_object(missing))
-            await _project(ports.projections, run)
-            rebuilt.slots += len(run)
+        async with aclosing(_runs(ports, spans, partition, rebuilt)) as runs:
+            async for run in runs:
+                instruments = instruments_after(instruments, run)
+                for slot in run:
+                    wallets.apply(slot, instruments)
+                seen[partition].update(seen_commands(run))
+                for missing in _unarchived(run, spans):
+                    await ports.archive.put(partition, missing[0].n, missing[-1].n, history_object(missing))
+                await _project(ports.projections, run)
+                rebuilt.slots += len(run)
         log.info("partition_projected", partition=partition, slot=wallets.heads.get(partition, 0))
     for partition in range(partitions):
         pending = await ports.wallets.all_pending(partition)
@@ -168,7 +172,7 @@ class _Wallets:
 
 async def _runs(
     ports: Ports, spans: Sequence[tuple[int, int]], partition: int, rebuilt: Rebuilt
-) -> AsyncIterator[list[Slot]]:
+) -> AsyncGenerator[list[Slot], None]:
     """The partition's slots in order, some at a time."""
     position, at_ms = 0, 0
     while True:
@@ -271,7 +275,7 @@ async def _check(config: Config) -> None:
 
 async def _rebuild(config: Config) -> Rebuilt:
     async with open_rebuild_ports(config) as ports:
-        return await rebuild(Ports(**ports), config.partitions)
+        return await rebuild(with_kill_point(Ports(**ports)), config.partitions)
 
 
 if __name__ == "__main__":

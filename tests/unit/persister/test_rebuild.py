@@ -1,11 +1,15 @@
 """Building wallets and projections anew gives what settlement gave, from what journal and archive still have."""
 
 from dataclasses import dataclass, replace
+from itertools import count
 from random import Random
 
 import pytest
 
+from exchange_adapters import kill_points
+from exchange_adapters.kill_points import KILL_AT, with_kill_point
 from exchange_adapters.sim import SimCloud
+from exchange_adapters.sim.projections import SimProjections
 from exchange_adapters.sim.virtual_time import in_virtual_time
 from exchange_core.codec import Slot, decode_slot, encode_commands, encode_slot
 from exchange_core.commands import CASH_DESK, PlaceOrder, WithdrawFunds
@@ -13,6 +17,7 @@ from exchange_core.events import Event, FundsDeposited, FundsWithdrawn
 from exchange_core.orders import OrderType, Side, TimeInForce
 from exchange_core.ports import Intent
 from exchange_core.topology import node_lease, partition_lease
+from exchange_persister import rebuild as rebuilding
 from exchange_persister.history import history_object, history_slots
 from exchange_persister.rebuild import ExchangeRunsError, JournalBrokenError, Ports, rebuild
 from tests.unit.persister.journals import START_MS, RandomMarket
@@ -116,6 +121,56 @@ async def test_slots_that_only_the_archive_has_come_from_it_and_go_back_into_the
     assert [(slot.n, slot.events) for slot in journal] == [(slot.n, slot.events) for slot in slots]
     assert all(slot.fed_through < slot.n for slot in journal)
     assert [slot.at_ms for slot in journal] == sorted(slot.at_ms for slot in journal)
+
+
+class DiedError(Exception):
+    """Stands for SIGKILL."""
+
+
+def die(*_: object) -> None:
+    raise DiedError
+
+
+async def torn_cloud() -> SimCloud:
+    """Slots that only the archive has, slots that only the journal has, wallets of nobody."""
+    cloud = SimCloud.build()
+    here, there = SolventMarket(Random(8), 0).slots(12), SolventMarket(Random(9), 1, symbol="ETHUSD").slots(6)
+    await journaled(cloud, here, without=frozenset({5, 6}))
+    await journaled(cloud, there)
+    await archived(cloud, here[:8], 4)
+    await cloud.wallets.settle("stranger", "BTC", 0, first=1, last=1, available=5, held=0)
+    return cloud
+
+
+async def outcome(cloud: SimCloud, projections: SimProjections) -> tuple[object, ...]:
+    """All that a rebuild writes."""
+    journal = [await cloud.journal.read(partition, 0, 100) for partition in range(2)]
+    return holdings(cloud), projections.database.slots, journal, [await cloud.history.spans(one) for one in range(2)]
+
+
+@pytest.mark.parametrize("point", [one for one in kill_points.kill_points(Ports) if not one.startswith("leases.")])
+@in_virtual_time
+async def test_one_that_died_at_any_of_its_writes_is_run_again_and_gives_the_same(
+    point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each run empties the schema first, as `main` does."""
+    monkeypatch.setattr(rebuilding, "NODE_COUNT", 1)  # a thousand leases are looked at in another test
+    whole = await torn_cloud()
+    await rebuild(ports(whole), 2)
+    expected = await outcome(whole, whole.projections)
+    monkeypatch.setattr(kill_points.os, "kill", die)
+    for passing in count(1):
+        cloud = await torn_cloud()
+        monkeypatch.setenv(KILL_AT, f"{point}:{passing}")
+        try:
+            await rebuild(with_kill_point(ports(cloud)), 2)
+        except DiedError:
+            again = SimProjections(clock=cloud.journal._clock)
+            await rebuild(replace(ports(cloud), projections=again), 2)
+            assert await outcome(cloud, again) == expected
+        else:
+            break
+    assert passing > 1, "it was reached"
 
 
 @in_virtual_time
