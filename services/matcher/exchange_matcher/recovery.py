@@ -14,6 +14,7 @@ from exchange_core.engine import PartitionEngine
 from exchange_core.errors import Fatal, PortError
 from exchange_core.ports import JournalReader, SnapshotStore
 from exchange_core.wire import DecodeError
+from exchange_matcher.collector import collector_paused
 from exchange_matcher.commit import SlotCommit
 from exchange_matcher.retry import Outage, persist
 
@@ -77,7 +78,8 @@ async def _newest_snapshot(partition: int, snapshots: SnapshotStore, outage: Out
     if newest is not None:
         n, data = newest
         try:
-            return PartitionEngine.restore(data), n
+            with collector_paused():
+                return PartitionEngine.restore(data), n
         except DecodeError as error:
             log.warning("snapshot_unreadable", slot=n, error=str(error))
     return PartitionEngine(partition), 0

@@ -44,6 +44,7 @@ from exchange_core.ports import (
 )
 from exchange_core.topology import COMMAND_RETENTION_S
 from exchange_matcher.batch import Batch
+from exchange_matcher.collector import collector_paused
 from exchange_matcher.commit import Journal, SlotCommit
 from exchange_matcher.intake import Undecodable, read_delivery
 from exchange_matcher.publication import MarketPublication
@@ -210,7 +211,8 @@ class _Rounds:
 
     def state(self) -> bytes:
         """The engine's state, as it stands after slot `n`."""
-        return self._engine.snapshot()
+        with collector_paused():
+            return self._engine.snapshot()
 
     async def refresh_caches(self) -> None:
         """Write the caches that were not written for a while."""
@@ -275,7 +277,7 @@ class _Rounds:
             self._schedule.note_slot(bool(encoded.slot.events))
         if slots:
             recorder.timing(SLOT_LATENCY_MS, 1000 * (time.perf_counter() - started_s), partition=self._partition)
-            self._schedule.take_if_due(self.n, self._engine.snapshot)
+            self._schedule.take_if_due(self.n, self.state)
             await self._publication.publish(self._engine, chain.from_iterable(batch.units), batch.at_ms)
         await self._acknowledge(batch.receipts)
         if batch.units or batch.receipts:
