@@ -3,9 +3,10 @@
 import gc
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -54,25 +55,29 @@ class CoreResult:
 
 
 def synthetic_flow(count: int = SYNTHETIC_OPERATIONS) -> list[Operation]:
-    """Orders around a wandering price: six in ten rest or cross a little, the others cancel an open one."""
+    """The first operations of the endless flow."""
+    return [*islice(synthetic_operations(), count)]
+
+
+def synthetic_operations() -> Iterator[Operation]:
+    """For ever the same: orders around a wandering price; six in ten rest or cross a little, the others cancel one that
+    may still be open."""
     chance = random.Random(20260217)
-    operations: list[Operation] = []
     open_places: list[int] = []
     places, middle = 0, 23_500
-    while len(operations) < count:
+    while True:
         if open_places and chance.random() < 0.4:
             position = chance.randrange(len(open_places))
             open_places[position], open_places[-1] = open_places[-1], open_places[position]
-            operations.append(Operation(target=open_places.pop()))
+            yield Operation(target=open_places.pop())
             continue
         middle += chance.choice((-1, 0, 0, 1))
         is_buy = chance.random() < 0.5
         away = int(chance.expovariate(0.1)) - 3
         price = middle - away if is_buy else middle + away
-        operations.append(Operation(is_buy=is_buy, price=price, quantity=chance.randint(1, 500)))
+        yield Operation(is_buy=is_buy, price=price, quantity=chance.randint(1, 500))
         open_places.append(places)
         places += 1
-    return operations
 
 
 def recorded_flow(path: Path) -> list[Operation]:
@@ -92,13 +97,16 @@ def recorded_flow(path: Path) -> list[Operation]:
 def measure_core(flows: dict[str, list[Operation]]) -> Iterator[CoreResult]:
     """Every engine on every flow; each figure is the median of several runs, each on a fresh engine."""
     for name, flow in flows.items():
-        commands = list(_commands(flow))
+        commands = list(commands_of(flow))
         yield _crossbook(name, commands)
         if _bourse() is not None:
             yield _bourse_result(name, flow)
 
 
-def _commands(flow: Sequence[Operation]) -> Iterator[Command]:
+def commands_of(
+    flow: Iterable[Operation], entered_at_ms: Callable[[int], int] = lambda _: START_MS
+) -> Iterator[Command]:
+    """What the operations are to the engine; `entered_at_ms` says when the one of a number, from 1, was entered."""
     placed: list[str] = []
     for number, operation in enumerate(flow, 1):
         if operation.target >= 0:
@@ -106,7 +114,7 @@ def _commands(flow: Sequence[Operation]) -> Iterator[Command]:
                 command_id=1_000_000_000 + number,
                 user_id=placed[operation.target],
                 symbol=SYMBOL,
-                entered_at_ms=START_MS,
+                entered_at_ms=entered_at_ms(number),
                 order_id=1 + operation.target,
             )
             continue
@@ -124,7 +132,7 @@ def _commands(flow: Sequence[Operation]) -> Iterator[Command]:
             quantity=operation.quantity,
             hold=operation.price * operation.quantity if operation.is_buy else operation.quantity,
             hold_asset="USD" if operation.is_buy else "BTC",
-            entered_at_ms=START_MS,
+            entered_at_ms=entered_at_ms(number),
         )
 
 
@@ -142,8 +150,8 @@ def _crossbook(flow: str, commands: Sequence[Command]) -> CoreResult:
     )
 
 
-def _listed_engine() -> PartitionEngine:
-    engine = PartitionEngine(0)
+def listing() -> ListInstrument:
+    """What lists SYMBOL in partition 0, before any other command."""
     instrument = Instrument(
         symbol=SYMBOL,
         base="BTC",
@@ -162,11 +170,15 @@ def _listed_engine() -> PartitionEngine:
         partition=0,
         max_open_orders=100_000,
     )
-    listing = ListInstrument(
+    return ListInstrument(
         command_id=2_000_000_000, user_id="operator", symbol=SYMBOL, entered_at_ms=START_MS, instrument=instrument
     )
+
+
+def _listed_engine() -> PartitionEngine:
+    engine = PartitionEngine(0)
     engine.begin_slot(START_MS)
-    engine.execute(listing, START_MS)
+    engine.execute(listing(), START_MS)
     return engine
 
 

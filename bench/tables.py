@@ -8,6 +8,7 @@ from rich.table import Table
 from bench.core import CoreResult
 from bench.exchange import CostResult, ProbeResult
 from bench.open_loop import LoadResult
+from bench.recovery import CatchUpResult, RecoveryResult
 from crossbook.replay_report import DESIGN_ACCEPT_MS
 
 CALLS_SHOWN = 10
@@ -115,4 +116,54 @@ def calls_table(results: Sequence[CostResult]) -> Table:
     for name in most:
         shares = (100 * result.calls.get(name, 0) / max(1, result.orders) for result in results)
         table.add_row(name, *(f"{share:.1f}" for share in shares))
+    return table
+
+
+def recovery_table(results: Sequence[RecoveryResult]) -> Table:
+    """From a journal to a matcher that takes commands, and what the time went into."""
+    table = _table(
+        "Recovery of one partition, in seconds; snapshot: none, the oldest possible, or one of an orderly stop",
+        "journal",
+        "slots",
+        "snapshot",
+        "folded",
+        "recovered in",
+        "reading",
+        "decoding",
+        "restoring",
+        "folding",
+        "events/s",
+        "longest stall",
+        "process ready in",
+        "its memory",
+        "state",
+        "taken in",
+    )
+    for result in results:
+        fold = result.fold
+        table.add_row(
+            f"{result.journal_events:,} events, {result.journal_bytes / 1e6:.1f} MB",
+            f"{result.journal_slots:,}",
+            result.snapshot,
+            f"{fold.events:,}",
+            *(
+                f"{seconds:.2f}"
+                for seconds in (fold.total_s, fold.reading_s, fold.decoding_s, fold.restoring_s, fold.folding_s)
+            ),
+            f"{fold.events / fold.total_s:,.0f}" if fold.events else "",
+            f"{fold.stall_s:.2f}",
+            f"{result.ready_s:.1f}",
+            f"{result.memory_bytes / 1e6:.0f} MB",
+            f"{result.snapshot_bytes / 1e3:,.0f} KB" if result.snapshot_bytes else "",
+            f"{result.taking_s:.2f}" if result.snapshot_bytes else "",
+        )
+    return table
+
+
+def catch_up_table(results: Sequence[CatchUpResult]) -> Table:
+    """A persister that was down."""
+    table = _table("The persister catching up, from the start of its process", "events", "slots", "seconds", "events/s")
+    for result in results:
+        rate = result.events / result.seconds
+        table.add_row(f"{result.events:,}", f"{result.slots:,}", f"{result.seconds:.1f}", f"{rate:,.0f}")
     return table
