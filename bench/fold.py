@@ -1,9 +1,9 @@
-"""One run of the matcher's own `recover`, taken apart: what it read, restored, decoded and folded, in seconds."""
+"""One run of the matcher's own `recover`, taken apart: what it read, restored, decoded and folded."""
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,16 +21,20 @@ STALL_POLL_S: Final = 0.005
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldResult:
-    """Seconds. `total_s` is the whole run; `reading_s` was spent waiting for journal and snapshots, and decoding and
-    restoring were timed once more by themselves: `folding_s` is what is left. `stall_s`: for how long at most nothing
-    else in the process got a turn, its lease's renewal included. `slots` and `events` are what was folded."""
+    """Seconds. `total_s` is the whole run by the wall, `waiting_s` what of it journal and snapshots took to answer.
+    `stall_s`: for how long at most nothing else in the process got a turn, its lease's renewal included. The others are
+    CPU time of this process, which others' work on the machine leaves alone: `cpu_s` is all of it, `reading_s` that of
+    the SDK, decoding and restoring were timed once more by themselves, and `folding_s` is what is left.
+    `slots` and `events` are what was folded."""
 
     total_s: float
+    waiting_s: float
+    stall_s: float
+    cpu_s: float
     reading_s: float
     restoring_s: float
     decoding_s: float
     folding_s: float
-    stall_s: float
     slots: int
     events: int
     state_hash: str
@@ -41,45 +45,62 @@ async def measure_fold(journal: Journal, stream: ExecutionSink, snapshots: Snaps
     timed_journal, timed_snapshots = _TimedJournal(journal), _TimedSnapshots(snapshots)
     stopping = asyncio.Event()
     commit = SlotCommit(journal, stream, partition=PARTITION, stopping=stopping, on_blocked=lambda _: None)
-    started_s = time.perf_counter()
+    clock = _Stopwatch()
     async with _watching_stalls() as stalls:
-        recovered = await recover(
-            PARTITION,
-            snapshots=timed_snapshots,
-            journal=timed_journal,
-            commit=commit,
-            outage=Outage("recovery", stopping, partition=PARTITION),
-        )
-        total_s = time.perf_counter() - started_s
-    after, slots = recovered.snapshot_n, timed_journal.slots
-    reading_s = timed_journal.waited_s + timed_snapshots.waited_s
+        with clock.running():
+            recovered = await recover(
+                PARTITION,
+                snapshots=timed_snapshots,
+                journal=timed_journal,
+                commit=commit,
+                outage=Outage("recovery", stopping, partition=PARTITION),
+            )
+    reading_s = timed_journal.clock.cpu_s + timed_snapshots.clock.cpu_s
     restoring_s = _time_restore(timed_snapshots.found)
-    decoding_s, events = _time_decode(data for n, data in slots.items() if n > after)
+    decoding_s, events = _time_decode(data for n, data in timed_journal.slots.items() if n > recovered.snapshot_n)
     return FoldResult(
-        total_s=total_s,
+        total_s=clock.wall_s,
+        waiting_s=timed_journal.clock.wall_s + timed_snapshots.clock.wall_s,
+        stall_s=max(stalls),
+        cpu_s=clock.cpu_s,
         reading_s=reading_s,
         restoring_s=restoring_s,
         decoding_s=decoding_s,
-        folding_s=max(0.0, total_s - reading_s - restoring_s - decoding_s),
-        stall_s=max(stalls),
-        slots=recovered.n - after,
+        folding_s=max(0.0, clock.cpu_s - reading_s - restoring_s - decoding_s),
+        slots=recovered.n - recovered.snapshot_n,
         events=events,
         state_hash=recovered.engine.state_hash(),
     )
 
 
+class _Stopwatch:
+    """Adds up, by the wall and in CPU time of this process, what ran under it; in seconds."""
+
+    def __init__(self) -> None:
+        self.wall_s = 0.0
+        self.cpu_s = 0.0
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        wall_s, cpu_s = time.perf_counter(), time.process_time()
+        try:
+            yield
+        finally:
+            self.wall_s += time.perf_counter() - wall_s
+            self.cpu_s += time.process_time() - cpu_s
+
+
 class _TimedJournal:
-    """JournalReader that adds up how long its answers took, and keeps them."""
+    """JournalReader that times its answers, and keeps them."""
 
     def __init__(self, journal: JournalReader) -> None:
-        self.waited_s = 0.0
+        self.clock = _Stopwatch()
         self.slots: dict[int, bytes] = {}
         self._journal = journal
 
     async def read(self, partition: int, after: int, limit: int) -> Sequence[tuple[int, bytes]]:
-        started_s = time.perf_counter()
-        page = await self._journal.read(partition, after, limit)
-        self.waited_s += time.perf_counter() - started_s
+        with self.clock.running():
+            page = await self._journal.read(partition, after, limit)
         self.slots.update(page)
         return page
 
@@ -88,7 +109,7 @@ class _TimedSnapshots:
     """The same of a SnapshotStore."""
 
     def __init__(self, snapshots: SnapshotStore) -> None:
-        self.waited_s = 0.0
+        self.clock = _Stopwatch()
         self.found: bytes | None = None
         self._snapshots = snapshots
 
@@ -96,27 +117,27 @@ class _TimedSnapshots:
         await self._snapshots.put(partition, n, data)
 
     async def latest(self, partition: int) -> tuple[int, bytes] | None:
-        started_s = time.perf_counter()
-        newest = await self._snapshots.latest(partition)
-        self.waited_s += time.perf_counter() - started_s
+        with self.clock.running():
+            newest = await self._snapshots.latest(partition)
         self.found = None if newest is None else newest[1]
         return newest
 
 
 def _time_restore(snapshot: bytes | None) -> float:
-    started_s = time.perf_counter()
+    clock = _Stopwatch()
     if snapshot is not None:
-        with collector_paused():
+        with clock.running(), collector_paused():
             PartitionEngine.restore(snapshot)
-    return time.perf_counter() - started_s
+    return clock.cpu_s
 
 
 def _time_decode(slots: Iterable[bytes]) -> tuple[float, int]:
     """(seconds, events)"""
-    started_s, events = time.perf_counter(), 0
-    for data in slots:
-        events += len(decode_slot(data).events)
-    return time.perf_counter() - started_s, events
+    clock, events = _Stopwatch(), 0
+    with clock.running():
+        for data in slots:
+            events += len(decode_slot(data).events)
+    return clock.cpu_s, events
 
 
 @contextlib.asynccontextmanager

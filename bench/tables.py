@@ -122,40 +122,38 @@ def calls_table(results: Sequence[CostResult]) -> Table:
 def recovery_table(results: Sequence[RecoveryResult]) -> Table:
     """From a journal to a matcher that takes commands, and what the time went into."""
     table = _table(
-        "Recovery of one partition, in seconds; snapshot: none, the oldest possible, or one of an orderly stop",
+        "Recovery of one partition: seconds by the wall, then of CPU (snapshot: none, oldest possible, orderly stop)",
         "journal",
-        "slots",
         "snapshot",
         "folded",
-        "recovered in",
+        "ready",
+        "recovered",
+        "stall",
+        "CPU",
         "reading",
-        "decoding",
         "restoring",
+        "decoding",
         "folding",
-        "events/s",
-        "longest stall",
-        "process ready in",
-        "its memory",
+        "taking",
         "state",
-        "taken in",
+        "memory",
     )
     for result in results:
         fold = result.fold
         table.add_row(
-            f"{result.journal_events:,} events, {result.journal_bytes / 1e6:.1f} MB",
-            f"{result.journal_slots:,}",
+            f"{result.journal_events:,}",
             result.snapshot,
             f"{fold.events:,}",
+            f"{result.ready_s:.1f}",
+            f"{fold.total_s:.1f}",
+            f"{fold.stall_s:.2f}",
             *(
                 f"{seconds:.2f}"
-                for seconds in (fold.total_s, fold.reading_s, fold.decoding_s, fold.restoring_s, fold.folding_s)
+                for seconds in (fold.cpu_s, fold.reading_s, fold.restoring_s, fold.decoding_s, fold.folding_s)
             ),
-            f"{fold.events / fold.total_s:,.0f}" if fold.events else "",
-            f"{fold.stall_s:.2f}",
-            f"{result.ready_s:.1f}",
-            f"{result.memory_bytes / 1e6:.0f} MB",
-            f"{result.snapshot_bytes / 1e3:,.0f} KB" if result.snapshot_bytes else "",
             f"{result.taking_s:.2f}" if result.snapshot_bytes else "",
+            f"{result.snapshot_bytes / 1e3:,.0f} KB" if result.snapshot_bytes else "",
+            f"{result.memory_bytes / 1e6:.0f} MB",
         )
     return table
 
