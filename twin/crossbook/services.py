@@ -12,6 +12,9 @@ from crossbook.site import Site
 
 READY_PATH = "/readyz"
 STOP_TIMEOUT_S = 15.0
+READY_TIMEOUT_S = 60.0
+RECOVERY_TIMEOUT_S = 300.0
+"""A matcher that has lost its snapshots folds its whole journal first."""
 ZONES = ("a", "b")
 
 
@@ -24,6 +27,7 @@ class Service:
     zone: str = "a"
     needs_database: bool = False
     needs_login: bool = False
+    ready_timeout_s: float = READY_TIMEOUT_S
 
     def spec(
         self, site: Site, *, port: int, log_level: str, directory: Path, traces: Mapping[str, str] | None = None
@@ -50,6 +54,7 @@ class Service:
             ready_path=READY_PATH,
             zone=self.zone,
             stop_timeout_s=STOP_TIMEOUT_S,
+            ready_timeout_s=self.ready_timeout_s,
             directory=directory,
         )
 
@@ -73,7 +78,12 @@ def services(*, matchers: int, instances: int = 1, reconciles: bool = False) -> 
             for number in numbers
         ),
         *(
-            Service(name=f"matcher-{number}", package="exchange_matcher", zone=zone_of(number))
+            Service(
+                name=f"matcher-{number}",
+                package="exchange_matcher",
+                zone=zone_of(number),
+                ready_timeout_s=RECOVERY_TIMEOUT_S,
+            )
             for number in range(1, max(matchers, instances) + 1)
         ),
         *(
