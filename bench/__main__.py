@@ -1,6 +1,7 @@
 """`python -m bench`: measure, print a table, keep it with `--json`."""
 
 import asyncio
+import logging
 import platform
 import tempfile
 import time
@@ -12,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 import orjson
 import psutil
+import structlog
 import typer
 import uvloop
 from rich.console import Console
@@ -64,6 +66,7 @@ def main(
         console.print(load_table(exchange.loads), probe_table(exchange.probes), cost_table(exchange.costs))
         console.print(calls_table(exchange.costs))
     if Stage.RECOVERY in stages:
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))  # the matcher's own
         recovery = _run(console, partial(measure_recovery, lengths=events or LENGTHS))
         console.print(recovery_table(recovery.recoveries), catch_up_table(recovery.catch_ups))
     console.print(f"{machine}; {time.monotonic() - started_s:.0f} s in all")
