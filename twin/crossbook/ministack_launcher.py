@@ -1,7 +1,7 @@
 """Runs MiniStack with one of its slow paths made short: `python -P ministack_launcher.py`, with its own interpreter.
 
 To answer a Query, MiniStack 1.5.33 parses the condition anew for every item under the partition key. A partition's
-journal lies under one key and only grows: at some ten thousand slots every page of it takes longer than a call may
+journal lies under one key and only grows: at some ten thousands of slots every page of it takes longer than a call may
 last, and an exchange that has run for a day could not start again. DynamoDB seeks to where the page begins. So here a
 query for what lies behind a number is answered by MiniStack's own handler, which is shown no more than its page.
 """

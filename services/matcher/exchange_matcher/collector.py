@@ -9,9 +9,9 @@ from contextlib import contextmanager
 def collector_paused() -> Iterator[None]:
     """For work without an await that makes very many objects and no cycles.
 
-    Each seventy thousand of them would have every object of the process looked at again, and nothing is found: a state
-    of 400,000 finished commands took 0.6 s to write instead of 0.2, 0.8 to restore instead of 0.45. All that time the
-    partition stands still and its lease is not renewed.
+    As their number grows the collector looks at every object of the process again and again, and finds nothing. All
+    that time the partition stands still and its lease is not renewed: `make bench FLAGS="--stage recovery"` tells how
+    long.
     """
     was_enabled = gc.isenabled()
     gc.disable()
