@@ -135,7 +135,7 @@ class Reconciler:
                 await self._tell(place, "the rows are not those of the journal", symbols or set(self._symbols()))
 
     async def _compare_wallets(self) -> None:
-        keys = list(self._touched | self._suspects.keys() | set(self._next_swept()))
+        keys = sorted(self._touched | self._suspects.keys() | set(self._next_swept()))
         wallets: dict[WalletKey, Wallet] = {}
         for at in range(0, len(keys), _READS_AT_ONCE):
             chunk = keys[at : at + _READS_AT_ONCE]
