@@ -6,7 +6,6 @@ process's callbacks wait, its timers go off late, and the world goes on meanwhil
 """
 
 import asyncio
-import heapq
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar
 from enum import Enum, auto
@@ -80,18 +79,26 @@ class Process:
         return False
 
 
+def _run_if_admitted(handle: Any) -> None:
+    """What a handle does when its turn comes: a callback that fails is told to the loop, as the base class has it."""
+    process = handle._context.get(_PROCESS)
+    if process is None or process.state is _RUNNING or process.admits(handle):
+        try:
+            handle._context.run(handle._callback, *handle._args)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # a task's own errors are in the task
+            handle._loop.call_exception_handler(
+                {"message": f"{handle._callback!r} failed", "exception": error, "handle": handle}
+            )
+
+
 class _Handle(asyncio.Handle):
-    def _run(self) -> None:
-        process = self._context.get(_PROCESS)  # type: ignore[attr-defined]
-        if process is None or process.state is _RUNNING or process.admits(self):
-            super()._run()
+    _run = _run_if_admitted
 
 
 class _TimerHandle(asyncio.TimerHandle):
-    def _run(self) -> None:
-        process = self._context.get(_PROCESS)  # type: ignore[attr-defined]
-        if process is None or process.state is _RUNNING or process.admits(self):
-            super()._run()
+    _run = _run_if_admitted
 
 
 class SimulationLoop(VirtualTimeLoop):
@@ -100,6 +107,9 @@ class SimulationLoop(VirtualTimeLoop):
     It keeps every task that is not done: a task of a dead process that were collected as garbage would run its
     `finally` blocks after all.
     """
+
+    Handle = _Handle
+    TimerHandle = _TimerHandle
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,24 +128,13 @@ class SimulationLoop(VirtualTimeLoop):
 
     def resume(self, handle: asyncio.Handle) -> None:
         """Call a callback after those that are ready."""
-        self._ready.append(handle)  # type: ignore[attr-defined]
+        self._waiting.append(handle)
 
-    def call_at(  # type: ignore[override]
-        self, when: float, callback: Any, *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
-        """As the base class does it, with a handle that asks its process."""
-        timer = _TimerHandle(when, callback, args, self, context)
-        heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
-        timer._scheduled = True  # type: ignore[attr-defined]
-        return timer
-
-    def _call_soon(self, callback: Any, args: Any, context: Context | None) -> asyncio.Handle:
-        handle = _Handle(callback, args, self, context)
-        self._ready.append(handle)  # type: ignore[attr-defined]
-        return handle
-
-    def _make_task(self, loop: Any, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
-        task: asyncio.Task[Any] = super()._make_task(loop, coroutine, **options)
+    def create_task(  # type: ignore[override]
+        self, coro: Coroutine[Any, Any, Result], *, name: str | None = None, context: Context | None = None
+    ) -> asyncio.Task[Result]:
+        """As the base class does it, and kept."""
+        task = super().create_task(coro, name=name, context=context)
         self._kept.append(task)
         if len(self._kept) >= self._prune_at:
             self._kept = [one for one in self._kept if not one.done()]

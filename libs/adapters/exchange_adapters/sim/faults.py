@@ -8,8 +8,7 @@ outcomes.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
@@ -124,44 +123,14 @@ class Faults:
         """Scripted outcomes that no call has met yet: a test that ends with some did not test what it meant to."""
         return {operation: len(queue) for operation, queue in self._scripts.items() if queue}
 
-    @asynccontextmanager
-    async def call(self, operation: str, *, is_read: bool = False) -> AsyncIterator[Fault | None]:
-        """Surrounds the effect of one call. Yields the fault that the effect itself must act out, if any.
+    def call(self, operation: str, *, is_read: bool = False) -> "Call":
+        """Surrounds the effect of one call: `async with faults.call("journal.put") as fault`, where `fault` is what the
+        effect itself must act out, if anything.
 
         Raises before the body or after it as the fault says; always lets others run once, so that calls of
         different tasks interleave as they do on a network.
         """
-        self.calls[operation] += 1
-        outcome = self._next_outcome(operation)
-        fault = outcome.then if isinstance(outcome, Gate) else outcome
-        if fault is not None:
-            self.injected[operation, fault] += 1
-        pause_s = self._draw_delay_s(operation)
-        await asyncio.sleep(pause_s)
-        if isinstance(outcome, Gate):
-            outcome.reached.set()
-            await outcome.open.wait()
-        if self.is_down(_store(operation)):
-            raise Unavailable(f"{operation}: {_store(operation)} is down")
-        self._raise_before(operation, fault, is_read)
-        try:
-            yield fault
-        except PortError as error:
-            if fault is Fault.AFTER and not is_read:
-                raise Ambiguous(f"{operation}: its refusal was lost") from error
-            raise
-        if pause_s:
-            await asyncio.sleep(pause_s)
-        if fault is Fault.AFTER:
-            raise (Unavailable if is_read else Ambiguous)(f"{operation}: its answer was lost")
-
-    def _raise_before(self, operation: str, fault: Fault | None, is_read: bool) -> None:
-        error = _BEFORE_EFFECT.get(fault) if fault is not None else None
-        if error is None:
-            return
-        if is_read and error is Ambiguous:
-            error = Unavailable
-        raise error(f"{operation}: {fault}")
+        return Call(self, operation, is_read)
 
     def chance(self, operation: str) -> Fault | None:
         """The fault of something that is no call (a delivery by pub/sub), by script or by rate."""
@@ -192,6 +161,57 @@ class Faults:
             return shortest_ms / 2000
         assert self._random is not None
         return self._random.uniform(shortest_ms, longest_ms) / 2000
+
+
+class Call:
+    """One call, from its request to its answer: see `Faults.call`. A class, for a generator costs twice as much, and a
+    simulated world makes thousands."""
+
+    __slots__ = ("_fault", "_faults", "_is_read", "_operation", "_pause_s")
+
+    def __init__(self, faults: Faults, operation: str, is_read: bool) -> None:
+        self._faults = faults
+        self._operation = operation
+        self._is_read = is_read
+        self._fault: Fault | None = None
+        self._pause_s = 0.0
+
+    async def __aenter__(self) -> Fault | None:
+        faults, operation = self._faults, self._operation
+        faults.calls[operation] += 1
+        outcome = faults._next_outcome(operation)
+        fault = self._fault = outcome.then if isinstance(outcome, Gate) else outcome
+        if fault is not None:
+            faults.injected[operation, fault] += 1
+        self._pause_s = faults._draw_delay_s(operation)
+        await asyncio.sleep(self._pause_s)
+        if isinstance(outcome, Gate):
+            outcome.reached.set()
+            await outcome.open.wait()
+        if faults._down and faults.is_down(_store(operation)):
+            raise Unavailable(f"{operation}: {_store(operation)} is down")
+        if fault is not None:
+            self._raise_before(fault)
+        return fault
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        is_lost = self._fault is Fault.AFTER
+        if error is not None:
+            if is_lost and not self._is_read and isinstance(error, PortError):
+                raise Ambiguous(f"{self._operation}: its refusal was lost") from error
+            return
+        if self._pause_s:
+            await asyncio.sleep(self._pause_s)
+        if is_lost:
+            raise (Unavailable if self._is_read else Ambiguous)(f"{self._operation}: its answer was lost")
+
+    def _raise_before(self, fault: Fault) -> None:
+        error = _BEFORE_EFFECT.get(fault)
+        if error is None:
+            return
+        if self._is_read and error is Ambiguous:
+            error = Unavailable
+        raise error(f"{self._operation}: {fault}")
 
 
 def _store(operation: str) -> str:

@@ -8,7 +8,9 @@ threads here: what waits for one would wait for ever, and a loop with nothing le
 
 import asyncio
 import heapq
-from collections.abc import Callable, Coroutine, Generator
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextvars import Context
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -25,32 +27,41 @@ class DeadlockError(RuntimeError):
 
 
 class _NumberedTask(asyncio.Task[Any]):
-    def __init__(self, number: int, *arguments: Any, **options: Any) -> None:
-        self._number = number  # first: the parent's constructor hashes the task
-        super().__init__(*arguments, **options)
-
     def __hash__(self) -> int:
-        return self._number
+        return _number_of(self)
 
 
 class _NumberedFuture(asyncio.Future[Any]):
-    def __init__(self, number: int, loop: asyncio.AbstractEventLoop) -> None:
-        self._number = number
-        super().__init__(loop=loop)
-
     def __hash__(self) -> int:
-        return self._number
+        return _number_of(self)
+
+
+def _number_of(future: Any) -> int:
+    """Given when it is first asked for: most futures are in no set, and a story repeats who is asked when."""
+    try:
+        return int(future.number)
+    except AttributeError:
+        loop: VirtualTimeLoop = future.get_loop()
+        loop.numbered += 1
+        future.number = loop.numbered
+        return loop.numbered
 
 
 class VirtualTimeLoop(asyncio.BaseEventLoop):
-    """Starts at time 0 s."""
+    """Starts at time 0 s. `Handle` and `TimerHandle` are what its callbacks wait as."""
+
+    Handle: type[asyncio.Handle] = asyncio.Handle
+    TimerHandle: type[asyncio.TimerHandle] = asyncio.TimerHandle
 
     def __init__(self) -> None:
         super().__init__()
         self._now_s = 0.0
-        self._made = 0
+        self._waiting: deque[asyncio.Handle] = self._ready  # type: ignore[attr-defined]
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        """(due time, number, handle): as tuples they are compared in C"""
+        self._timers_made = 0
         self._turns_without_time = 0
-        self.set_task_factory(self._make_task)
+        self.numbered = 0
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
@@ -59,14 +70,13 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
     def _run_once(self) -> None:
         """One turn: time jumps to the next timer if nothing is ready; then all that is ready, and nothing that comes of
         it, is called."""
-        ready, timers = self._ready, self._scheduled  # type: ignore[attr-defined]
-        while timers and (timers[0]._cancelled or timers[0]._when <= self._now_s or not ready):
-            timer = heapq.heappop(timers)
-            timer._scheduled = False
+        ready, timers = self._waiting, self._timers
+        while timers and (timers[0][0] <= self._now_s or not ready or timers[0][2]._cancelled):
+            when, _, timer = heapq.heappop(timers)
             if timer._cancelled:
                 continue
-            if timer._when > self._now_s:
-                self._now_s, self._turns_without_time = timer._when, 0
+            if when > self._now_s:
+                self._now_s, self._turns_without_time = when, 0
             ready.append(timer)
         if not ready:
             if self._stopping:  # type: ignore[attr-defined]
@@ -80,21 +90,41 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
             if not handle._cancelled:
                 handle._run()
 
+    def call_soon(  # type: ignore[override]
+        self, callback: Any, *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        """In the next turn."""
+        self._check_closed()  # type: ignore[attr-defined]
+        handle = self.Handle(callback, args, self, context)
+        self._waiting.append(handle)
+        return handle
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """In `delay` virtual seconds."""
+        return self.call_at(self._now_s + delay, callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """At that virtual second; of those of one moment the first made is the first called."""
+        self._check_closed()  # type: ignore[attr-defined]
+        timer = self.TimerHandle(when, callback, args, self, context)
+        self._timers_made += 1
+        heapq.heappush(self._timers, (when, self._timers_made, timer))
+        return timer
+
     def create_future(self) -> asyncio.Future[Any]:
         """A future that hashes by its number."""
-        return _NumberedFuture(self._next_number(), self)
+        return _NumberedFuture(loop=self)
 
-    def _make_task(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        coroutine: Coroutine[Any, Any, Result] | Generator[Any, None, Result],
-        **options: Any,
+    def create_task(  # type: ignore[override]
+        self, coro: Coroutine[Any, Any, Result], *, name: str | None = None, context: Context | None = None
     ) -> asyncio.Task[Result]:
-        return _NumberedTask(self._next_number(), coroutine, loop=loop, **options)
-
-    def _next_number(self) -> int:
-        self._made += 1
-        return self._made
+        """A task that hashes by its number."""
+        self._check_closed()  # type: ignore[attr-defined]
+        return _NumberedTask(coro, loop=self, name=name, context=context)
 
     def _write_to_self(self) -> None:
         raise RuntimeError("no thread may wake a virtual loop: its time would not be its own")
