@@ -8,10 +8,14 @@ import asyncio
 import inspect
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any
+from typing import Any, Final
 
 Listener = Callable[[str, str], None]
-"""Hears (process, operation) of every call as it is answered, or as its answer finds nobody."""
+"""Hears (process, what it asked) of every call as it is answered, or as its answer finds nobody."""
+
+
+_TOLD: Final = (str, int)
+"""Arguments that say what is asked for: calls in another order are another story."""
 
 
 class Remote:
@@ -34,7 +38,8 @@ class Remote:
             work = _serve(attribute(*arguments, **options), reply)
             loop.create_task(work, context=Context())  # noqa: RUF006 - the loop keeps it
             result, error = await reply
-            heard(process, name if error is None else f"{name}:{type(error).__name__}")
+            asked = " ".join([name, *[str(one) for one in arguments if type(one) in _TOLD]])
+            heard(process, asked if error is None else f"{asked}: {type(error).__name__}")
             if error is not None:
                 raise error
             return result

@@ -93,10 +93,10 @@ class World:
     def _host(self, name: str, instance: str) -> Host:
         return Host(name, instance, self._around, random_of(self.seed, name), self._pace)
 
-    def _hear(self, process: str, operation: str) -> None:
+    def _hear(self, process: str, asked: str) -> None:
         """The trace: every answered call of every process, with its time."""
         self.figures.store_calls += 1
-        self._trace.update(f"{self._loop.time():.6f} {process} {operation}\n".encode())
+        self._trace.update(f"{self._loop.time():.6f} {process} {asked}\n".encode())
 
     async def run(self) -> Aftermath:
         """Live through it all."""
