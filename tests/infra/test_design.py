@@ -13,6 +13,7 @@ from tests.infra.document import COSTS, DOCUMENT, document, with_costs
 UNWATCHED = {
     "OrdersAccepted": "as many as the users send",
     "OrdersRefused": "the users' own doing; a fault of ours is a 5xx, and watched",
+    "RequestsLimited": "what limits are for; who floods us shows at the firewall, and in RequestLatencyMs if it hurts",
     "HoldLatencyMs": "a part of RequestLatencyMs, to tell where it went",
     "EnqueueLatencyMs": "a part of RequestLatencyMs, to tell where it went",
     "OrdersWaiting": "shows in RequestLatencyMs before it matters",

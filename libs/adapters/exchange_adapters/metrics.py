@@ -82,6 +82,7 @@ def _timing(
 ORDERS_ACCEPTED: Final = _counter("gateway", "OrdersAccepted", "orders that hold their funds and were answered 202")
 ORDERS_REFUSED: Final = _counter("gateway", "OrdersRefused", "orders answered 4xx, before anything was held")
 REQUESTS_FAILED: Final = _counter("gateway", "RequestsFailed", "requests answered 5xx")
+REQUESTS_LIMITED: Final = _counter("gateway", "RequestsLimited", "requests answered 429, for a rate limit was reached")
 REQUEST_LATENCY_MS: Final = _timing("gateway", "RequestLatencyMs", "from a request's first byte to its answer")
 HOLD_LATENCY_MS: Final = _timing("gateway", "HoldLatencyMs", "the wallet stage: waiting, and the transaction")
 ENQUEUE_LATENCY_MS: Final = _timing("gateway", "EnqueueLatencyMs", "the send to the orders queue")

@@ -12,7 +12,13 @@ from opentelemetry.trace import SpanKind
 
 from exchange_adapters.emf import recorder
 from exchange_adapters.group_commit import QueueFullError
-from exchange_adapters.metrics import ENQUEUE_LATENCY_MS, HOLD_LATENCY_MS, REQUEST_LATENCY_MS, REQUESTS_FAILED
+from exchange_adapters.metrics import (
+    ENQUEUE_LATENCY_MS,
+    HOLD_LATENCY_MS,
+    REQUEST_LATENCY_MS,
+    REQUESTS_FAILED,
+    REQUESTS_LIMITED,
+)
 from exchange_adapters.tokens import AuthenticationError, SessionRevokedError, TokenExpiredError, TokenInvalidError
 from exchange_adapters.tracing import carrier_of, parent_of, trace_id_of
 from exchange_core.errors import Fatal, PortError, Throttled
@@ -107,6 +113,8 @@ def _record(stages: Stages, status: int) -> None:
             recorder.timing(metric, took_ms)
     if status >= 500:
         recorder.count(REQUESTS_FAILED)
+    elif status == web.HTTPTooManyRequests.status_code:
+        recorder.count(REQUESTS_LIMITED)
 
 
 def read_query(request: web.Request) -> Mapping[str, Any]:

@@ -3,12 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
+import orjson
 import pytest
 from pydantic import ValidationError
 
+from exchange_adapters.emf import Recorder
+from exchange_adapters.metrics import REQUESTS_LIMITED
 from exchange_adapters.sim import Gate as Stop
 from exchange_core.addresses import client_address
 from exchange_core.rate_limits import Charge, RateLimit
+from exchange_gateway import middleware
 from exchange_gateway.limits import DEFAULT_LIMITS, RouteClass, rate_limits, route_class
 from exchange_gateway.rate_gate import LocalRateLimiter
 from exchange_gateway.redis_patience import REDIS_AWAY_S, REDIS_TIMEOUT_S
@@ -50,6 +54,17 @@ async def test_the_user_is_told_what_remains_and_then_refused_until_it_fills_aga
     gateway.clock.advance(1_200_000)
     assert (await gateway.place("alice")).status == 202
     assert (await gateway.place("alice")).status == 429
+
+
+async def test_what_the_limits_refuse_is_counted(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[bytes] = []
+    recorder = Recorder(lines.append)
+    monkeypatch.setattr(middleware, "recorder", recorder)
+    answers = [await gateway.place("alice") for _ in range(5)]
+    assert [answer.status for answer in answers] == [202, 202, 202, 429, 429]
+    recorder.flush()
+    told = [orjson.loads(line) for line in lines]
+    assert [one[REQUESTS_LIMITED.name] for one in told if REQUESTS_LIMITED.name in one] == [2]
 
 
 async def test_whoever_may_place_no_more_can_cancel_and_read_and_is_nobody_elses_trouble(gateway: Gateway) -> None:
