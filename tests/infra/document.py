@@ -25,7 +25,7 @@ _HEAD: Final = """\
 
 `infra/` deploys the exchange to us-east-1, a stack a layer and a stack a service; [infra/README.md](../infra/README.md)
 says how. This table is made from the templates of `prod` by `make aws-docs`: every row of the design with the resources
-that keep it (stack: logical ids), found by the queries of `tests/infra/design.py`, which hold the numbers. A test fails
+that keep it (stack: logical ids), found by the queries of `tests/infra/design/`, which hold the numbers. A test fails
 when it is stale.
 
 What the templates say is checked; that AWS does it was not seen, for nothing here was ever deployed to an account. An
