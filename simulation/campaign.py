@@ -1,13 +1,15 @@
 """Many seeds on all cores: `python -m simulation.campaign 0-99999 --processes 2 --file campaign.jsonl`.
 
 One line of JSON a seed is appended as it ends, so a campaign that was stopped goes on where it was: a seed whose line
-is there is not lived again. Ends with the figures of all lines, and with 1 if any seed was not clean.
+is there is not lived again. All lines of a file are of one commit and one Python version, for a seed is another story
+on another; else it ends with 2. Ends with the figures of all lines, and with 1 if any seed was not clean.
 """
 
 import argparse
 import json
 import multiprocessing
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -84,13 +86,19 @@ def known_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 def run(seeds: range, processes: int, path: Path, seconds: float) -> int:
     """Live through the seeds that are not in the file yet, for at most so long."""
-    done = {line["seed"] for line in known_lines(path)}
+    lived_on = _lived_on()
+    known = list(known_lines(path))
+    if others := {line.get("lived_on", "an unknown commit") for line in known} - {lived_on}:
+        sys.stderr.write(f"{path} was lived on {', '.join(sorted(others))}, this is {lived_on}: give another --file\n")
+        return 2
+    done = {line["seed"] for line in known}
     deadline_s = time.monotonic() + seconds
     rest = (seed for seed in seeds if seed not in done)
     until_then = (seed for seed in rest if time.monotonic() < deadline_s)
+    _end_last_line(path)
     with path.open("a") as file, multiprocessing.Pool(processes, initializer=os.nice, initargs=(19,)) as pool:
         for line in pool.imap_unordered(judge_seed, until_then, chunksize=1):
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps({**line, "lived_on": lived_on}) + "\n")
             file.flush()
             for name, texts in line["found"].items():
                 sys.stdout.write(f"seed {line['seed']}: {name}: {texts[0]}\n")
@@ -99,13 +107,21 @@ def run(seeds: range, processes: int, path: Path, seconds: float) -> int:
                 break
         pool.terminate()
     lines = list(known_lines(path))
-    sys.stdout.write(f"commit           {_commit()}\n{totals(lines)}\n")
+    sys.stdout.write(f"commit           {lived_on}\n{totals(lines)}\n")
     return 1 if any(line["found"] for line in lines) else 0
 
 
-def _commit() -> str:
+def _end_last_line(path: Path) -> None:
+    """What a kill cut off must not spoil the line that is appended to it."""
+    if path.exists() and not path.read_bytes().endswith(b"\n"):
+        with path.open("a") as file:
+            file.write("\n")
+
+
+def _lived_on() -> str:
     answer = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True)  # noqa: S607
-    return answer.stdout.strip() or "unknown"
+    commit = answer.stdout.strip() or "an unknown commit"
+    return f"{commit}, {platform.python_implementation()} {platform.python_version()}"
 
 
 def main() -> int:
