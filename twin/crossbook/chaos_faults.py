@@ -26,8 +26,8 @@ RESETS_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One fault: `kind` is kill, stop, delay, reset or zone; `target` a service, a store or a zone. It lasts `for_s`
-    seconds, 0: an instant. `delay_s` is how late every chunk is, each way."""
+    """One fault: `kind` is kill, stop, restart, delay, reset or zone; `target` a service, a store or a zone. It lasts
+    `for_s` seconds, 0: an instant, or as long as it takes. `delay_s` is how late every chunk is, each way."""
 
     kind: str
     target: str
@@ -57,6 +57,7 @@ def faults(seed: int, only: Collection[str] = ()) -> Iterator[Fault]:
                 Fault(kind="delay", target=target, for_s=random.uniform(*SLOW_S), delay_s=random.uniform(*DELAY_S))
                 for target in STORES
             ),
+            Fault(kind="restart", target="aws"),
             *(Fault(kind="reset", target=target, for_s=random.uniform(*SLOW_S)) for target in STORES),
             *(Fault(kind="zone", target=zone) for zone in ZONES),
         ]
@@ -74,6 +75,12 @@ class Ground(Protocol):
         """All of them, as they are now."""
         ...
 
+    async def hold(self, *names: str) -> None:
+        """Stop them in good order; they stay down until `resume`."""
+
+    async def resume(self, *names: str) -> None:
+        """Start them again; returns when they are ready."""
+
 
 async def inflict(fault: Fault, ground: Ground, proxies: Mapping[str, ChaosProxy], random: Random) -> None:
     """Make it happen, and take it back when its time is over. A process is chosen by chance among its service's."""
@@ -85,6 +92,9 @@ async def inflict(fault: Fault, ground: Ground, proxies: Mapping[str, ChaosProxy
         case "stop":
             async with _stopped(random.choice(_instances(ground, fault.target))):
                 await asyncio.sleep(fault.for_s)
+        case "restart":  # in good order: killed, the emulated cloud would lose what AWS does not
+            await ground.hold(fault.target)
+            await ground.resume(fault.target)
         case "delay":
             proxies[fault.target].delay_s = fault.delay_s
             try:

@@ -16,7 +16,7 @@ from crossbook.chaos_proxy import ChaosProxy
 from crossbook.services import ZONES, services
 from crossbook.state import RunningProcess
 
-KINDS = 2 * len(SERVICES) + 2 + 2 * len(STORES) + len(ZONES)
+KINDS = 2 * len(SERVICES) + 2 + 2 * len(STORES) + 1 + len(ZONES)
 
 
 def process(name: str, *, zone: str = "", pid: int = 1) -> RunningProcess:
@@ -26,6 +26,13 @@ def process(name: str, *, zone: str = "", pid: int = 1) -> RunningProcess:
 class Ground:
     def __init__(self, *processes: RunningProcess) -> None:
         self.processes = processes
+        self.told: list[tuple[str, ...]] = []
+
+    async def hold(self, *names: str) -> None:
+        self.told.append(("hold", *names))
+
+    async def resume(self, *names: str) -> None:
+        self.told.append(("resume", *names))
 
 
 @pytest.fixture
@@ -108,6 +115,13 @@ async def test_a_stopped_process_goes_on_even_when_the_run_is_broken_off(signals
     with pytest.raises(asyncio.CancelledError):
         await stopping
     assert signals == [(5, signal.SIGSTOP), (5, signal.SIGCONT)]
+
+
+async def test_the_emulated_cloud_is_restarted_in_good_order_and_never_killed(signals: list[tuple[int, int]]) -> None:
+    ground = Ground(process("aws", pid=2))
+    await inflict(Fault(kind="restart", target="aws"), ground, {}, Random(1))
+    assert (ground.told, signals) == ([("hold", "aws"), ("resume", "aws")], [])
+    assert {fault.kind for fault in islice(faults(7), KINDS) if fault.target == "aws"} == {"restart", "delay", "reset"}
 
 
 async def test_only_processes_of_the_service_are_killed(signals: list[tuple[int, int]]) -> None:
