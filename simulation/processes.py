@@ -50,6 +50,7 @@ class Process:
     def kill(self) -> None:
         """As SIGKILL: nothing of it is ever called again."""
         if self.state is not State.DEAD:
+            self._loop.keep_all()
             self.state = State.DEAD
             self._on_kill()
 
@@ -141,6 +142,11 @@ class SimulationLoop(VirtualTimeLoop):
             self._prune_at = max(_FIRST_PRUNING, 2 * len(self._kept))
         return task
 
+    def keep_all(self) -> None:
+        """Keep also the tasks that were not made by `create_task`, as aiohttp's are from Python 3.12 on."""
+        known = set(map(id, self._kept))
+        self._kept += [task for task in asyncio.all_tasks(self) if id(task) not in known]
+
     async def create_server(self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any) -> Any:
         """Listen in the simulated network."""
         assert self.listen is not None, "this loop has no network"
@@ -149,6 +155,7 @@ class SimulationLoop(VirtualTimeLoop):
     def dispose(self) -> None:
         """End what is left, the dead and the living, and close."""
         try:
+            self.keep_all()
             left = [task for task in self._kept if not task.done()]
             for task in left:
                 task.cancel()

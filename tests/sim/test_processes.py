@@ -1,6 +1,7 @@
 """Killing and pausing on a virtual-time loop: what runs, what never does, and what the network shows of it."""
 
 import asyncio
+import gc
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -41,6 +42,39 @@ def test_a_killed_process_runs_none_of_its_cleanup():
 
     run(scenario)
     assert seen == ["begun", "cleaned up"], "after the end of the world nothing is left over"
+
+
+def test_a_killed_process_runs_no_cleanup_of_a_task_that_nobody_holds_any_more():
+    """GIVEN a task made past the loop, as aiohttp makes them WHEN its process is killed and all forget it THEN it is
+    not collected as garbage, which would end it by GeneratorExit."""
+    seen: list[str] = []
+
+    class Connection:
+        handler: asyncio.Task[None] | None = None
+
+    async def handle() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            seen.append("cleaned up")
+
+    async def serve(connection: Connection) -> None:
+        connection.handler = asyncio.Task(handle(), loop=asyncio.get_running_loop())
+        await asyncio.sleep(60)
+
+    async def scenario(loop: SimulationLoop) -> None:
+        connection = Connection()
+        process = loop.process("victim")
+        process.start(serve(connection))
+        await asyncio.sleep(1)
+        process.kill()
+        connection.handler = None
+        gc.collect()
+        await asyncio.sleep(1)
+        assert seen == []
+
+    run(scenario)
+    assert seen == ["cleaned up"]
 
 
 def test_a_paused_process_goes_on_late_and_in_order():

@@ -14,7 +14,7 @@ from simulation.campaign import known_lines, seeds_of
 from simulation.checks import examine
 from simulation.world import live
 
-BATCHES = 60
+BATCHES = 100
 BATCH_SEEDS = 10
 ALIKE_SEEDS = "0-9"
 FOUND = {
