@@ -175,6 +175,7 @@ class SimulationLoop(VirtualTimeLoop):
         while pending := [task for task in self._kept if not task.done() and task is not me]:
             assert self.time() < deadline_s, f"these do not end: {pending}"
             await asyncio.wait(pending, timeout=1.0)
+            self.keep_all()
             for task in pending:
                 task.cancel()
 
