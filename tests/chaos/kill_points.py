@@ -210,7 +210,7 @@ async def die(twin: Twin, chronicle: Chronicle, flow: Flow, service: str, point:
     )
 
 
-async def is_up(child: Child) -> None:
+async def until_up(child: Child) -> None:
     """Return once it runs, or runs again."""
     await eventually(lambda: child.pid, timeout_s=PATIENCE_S)
 
@@ -218,7 +218,7 @@ async def is_up(child: Child) -> None:
 async def start_armed(twin: Twin, service: str, variables: dict[str, str]) -> None:
     """Kill the service; returns when it has started with these, which may be its end at once."""
     child = twin.backing.supervisor.find(service)
-    await is_up(child)
+    await until_up(child)
     twin.backing.supervisor.arm(service, **variables)
     twin.kill(service)
     await eventually(lambda: child.variables == variables, timeout_s=PATIENCE_S)
@@ -248,7 +248,7 @@ async def die_everywhere(
             child = twin.backing.supervisor.find(service)
             for at, (point, passing) in enumerate(own):
                 is_last = at + 1 == len(own)
-                await is_up(child)  # it may have died there already: then it is about to start without the point
+                await until_up(child)  # it may have died there already: then it is about to start without the point
                 if child.variables != arming(point, passing):
                     await start_armed(twin, service, arming(point, passing))
                 if not is_last and not own[at + 1][0].startswith(WHEN_STARTED):

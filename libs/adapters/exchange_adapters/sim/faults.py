@@ -164,8 +164,8 @@ class Faults:
 
 
 class Call:
-    """One call, from its request to its answer: see `Faults.call`. A class, for a generator costs twice as much, and a
-    simulated world makes thousands."""
+    """One call, from its request to its answer: see `Faults.call`. A class and no generator, which would be
+    dearer: a simulated world makes thousands."""
 
     __slots__ = ("_fault", "_faults", "_is_read", "_operation", "_pause_s")
 
@@ -188,7 +188,7 @@ class Call:
         if isinstance(outcome, Gate):
             outcome.reached.set()
             await outcome.open.wait()
-        if faults._down and faults.is_down(_store(operation)):
+        if faults.is_down(_store(operation)):
             raise Unavailable(f"{operation}: {_store(operation)} is down")
         if fault is not None:
             self._raise_before(fault)
