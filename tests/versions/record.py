@@ -1,6 +1,7 @@
 """Records a journal with every kind of event, as the code of its day writes it, and what it amounts to.
 
     python -m tests.versions.record > tests/versions/journal_1.json
+    python -m tests.versions.record --snapshots tests/versions/journal_1.json > tests/versions/snapshots_2.json
 
 Done once for every version of the format, by the last code that writes it; a recorded slot is never written again. Of a
 file that is there, `python -m tests.versions.record FILE` keeps the slots and states anew what they amount to: for a
@@ -8,6 +9,7 @@ change that gives the engine or the database more to remember, never to make a t
 
 The file is JSON: `slots` in base64 (zstd over JSON, see `exchange_core.codec`), `commands` as they stand in SQS, and
 under `amounts_to` the engine's state hash after every slot, its books, and the database's rows and wallets at the end.
+With `--snapshots` it is a list of the engine's snapshots after every slot of that journal, in base64.
 """
 
 import base64
@@ -151,6 +153,15 @@ def slots_of(recording: dict[str, Any]) -> list[Slot]:
     return [decode_slot(base64.b64decode(text)) for text in recording["slots"]]
 
 
+def snapshots_of(recording: dict[str, Any]) -> list[str]:
+    """A snapshot after each slot, in base64."""
+    engine, texts = PartitionEngine(0), []
+    for slot in slots_of(recording):
+        engine.apply_slot(slot)
+        texts.append(base64.b64encode(engine.snapshot()).decode())
+    return texts
+
+
 def recorded(slots: Iterable[bytes], commands: Sequence[str], version: int) -> dict[str, Any]:
     """A recording, with what it amounts to."""
     texts = [base64.b64encode(data).decode() for data in slots]
@@ -159,7 +170,10 @@ def recorded(slots: Iterable[bytes], commands: Sequence[str], version: int) -> d
 
 
 def main() -> None:
-    """Print a recording of today, or one given as it is understood today."""
+    """Print a recording of today, or one given as it is understood today, or today's snapshots of it."""
+    if sys.argv[1:2] == ["--snapshots"]:
+        sys.stdout.write(_list(snapshots_of(orjson.loads(Path(sys.argv[2]).read_bytes()))) + "\n")
+        return
     if len(sys.argv) > 1:
         recording = orjson.loads(Path(sys.argv[1]).read_bytes())
         recording |= {"amounts_to": amounts_to(slots_of(recording))}

@@ -1,4 +1,4 @@
-"""A journal that an older version wrote means today what it meant then.
+"""A journal and a snapshot that an older version wrote mean today what they meant then.
 
 How the recordings were made is told in `record`. What becomes of messages that cannot be read is tested with those who
 read them: the matcher journals a command as undecodable (`tests/unit/matcher/test_intake.py`), the persister halts its
@@ -21,10 +21,13 @@ from exchange_core.commands import Command
 from exchange_core.engine import PartitionEngine
 from exchange_core.events import Event
 from exchange_core.ports import StreamRecord
+from exchange_core.snapshot import SNAPSHOT_VERSION
 from tests.unit.persister.test_apply import applier, assert_exact
 from tests.versions.record import amounts_to, slots_of, story
 
 RECORDINGS = sorted(Path(__file__).parent.glob("journal_*.json"))
+SNAPSHOTS = sorted(Path(__file__).parent.glob("snapshots_*.json"))
+"""Of journal_1, after every slot."""
 
 
 @pytest.fixture(params=RECORDINGS, ids=lambda path: path.stem)
@@ -49,6 +52,14 @@ def test_an_engine_goes_on_from_a_snapshot_in_the_middle_of_it(recording: dict[s
         engine = PartitionEngine.restore(engine.snapshot())
 
 
+@pytest.mark.parametrize("path", SNAPSHOTS, ids=lambda path: path.stem)
+def test_a_snapshot_is_the_state_of_its_slot(path: Path) -> None:
+    texts: list[str] = orjson.loads(path.read_bytes())
+    recording = orjson.loads(RECORDINGS[0].read_bytes())
+    for text, expected in zip(texts, recording["amounts_to"]["state_hashes"], strict=True):
+        assert PartitionEngine.restore(base64.b64decode(text)).state_hash() == expected
+
+
 @in_virtual_time
 async def test_the_persister_settles_the_very_bytes(recording: dict[str, Any]) -> None:
     cloud = SimCloud.build()
@@ -69,6 +80,8 @@ def test_its_commands_can_be_read(recording: dict[str, Any]) -> None:
 def test_every_version_that_is_read_has_its_recording() -> None:
     assert SLOT_VERSION == COMMANDS_VERSION == 1
     assert [path.stem for path in RECORDINGS] == ["journal_1"]
+    assert SNAPSHOT_VERSION == 2
+    assert [path.stem for path in SNAPSHOTS] == ["snapshots_1", "snapshots_2"]
 
 
 def test_a_recording_of_today_would_show_every_kind_of_event_and_command() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from exchange_core import cash_desk, snapshot
+from exchange_core import cash_desk
 from exchange_core.agenda import DueItem, DueKind
 from exchange_core.amend import amend
 from exchange_core.book import Book
@@ -29,6 +29,8 @@ from exchange_core.matching import OrderBook
 from exchange_core.memory import NO_OWNER
 from exchange_core.orders import Reason
 from exchange_core.partition_state import PartitionState
+from exchange_core.snapshot import StateImage, decode_state, state_hash
+from exchange_core.steps import Steps, at_once
 from exchange_core.symbol_engine import FILL_LIMIT, SymbolEngine, rejected
 from exchange_core.symbol_state import LastTrade, SymbolState
 
@@ -57,7 +59,14 @@ class PartitionEngine:
         cls, data: bytes, *, new_book: Callable[[int], OrderBook] = Book, fill_limit: int = FILL_LIMIT
     ) -> "PartitionEngine":
         """The engine whose `snapshot` this is; raises wire.DecodeError if it is none."""
-        state = snapshot.decode_state(data, new_book)
+        return at_once(cls.restoring(data, new_book=new_book, fill_limit=fill_limit))
+
+    @classmethod
+    def restoring(
+        cls, data: bytes, *, new_book: Callable[[int], OrderBook] = Book, fill_limit: int = FILL_LIMIT
+    ) -> Steps["PartitionEngine"]:
+        """The same in steps."""
+        state = yield from decode_state(data, new_book)
         engine = cls(state.partition, new_book=new_book, fill_limit=fill_limit)
         engine._state = state
         for symbol_state in state.symbols.values():
@@ -66,11 +75,15 @@ class PartitionEngine:
 
     def snapshot(self) -> bytes:
         """The whole state, for `restore`."""
-        return snapshot.encode_state(self._state)
+        return at_once(self.image().encode())
+
+    def image(self) -> StateImage:
+        """The whole state as it is now, to be encoded in steps while the engine goes on."""
+        return StateImage(self._state)
 
     def state_hash(self) -> str:
         """SHA-256 over the canonical state, in hexadecimal: the same for live, folded and restored engines."""
-        return snapshot.state_hash(self._state)
+        return state_hash(self._state)
 
     @property
     def partition(self) -> int:

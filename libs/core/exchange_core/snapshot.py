@@ -3,13 +3,16 @@
 Everything that decides what happens next is in it: books in their order of priority, what icebergs show, waiting
 orders and which of them are reached, last trades, numbers, timers, breaker windows, finished commands. What follows
 from that (heaps, indices) is built anew.
+
+The bytes are zstd over lines of JSON: first all but the finished commands, then these, some thousands a line. They are
+what makes a state large, so writing and reading go in steps: whoever takes them does other things between two.
 """
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from operator import sub
+from operator import attrgetter, sub
 from typing import Any, Final
 
 import orjson
@@ -18,13 +21,19 @@ import zstandard
 from exchange_core.breaker import Breaker
 from exchange_core.instruments import Instrument
 from exchange_core.matching import OrderBook
+from exchange_core.memory import Group
 from exchange_core.open_order import OpenOrder
 from exchange_core.orders import OrderTerms, OrderType, SelfTradePrevention, Side, TimeInForce
 from exchange_core.partition_state import PartitionState
+from exchange_core.steps import Steps
 from exchange_core.symbol_state import SymbolState
 from exchange_core.wire import DecodeError, from_plain, to_plain
 
-SNAPSHOT_VERSION: Final = 1
+SNAPSHOT_VERSION: Final = 2
+"""Version 1 was one line, with the finished commands in it; it can still be read."""
+COMMANDS_A_STEP: Final = 10_000
+ORDERS_A_STEP: Final = 1_000
+_BYTES_A_STEP: Final = 2**14
 _MAX_INFLATED_BYTES: Final = 2 * 1024**3
 _ORDER_FIELDS: Final = (
     "order_id",
@@ -43,57 +52,124 @@ _ORDER_FIELDS: Final = (
     "self_trade_prevention",
     "seq",
 )
+_order_to_plain: Final[Callable[[OpenOrder], tuple[Any, ...]]] = attrgetter(*_ORDER_FIELDS)
 
 
-def encode_state(state: PartitionState) -> bytes:
-    """A snapshot: zstd over JSON."""
-    plain = {"v": SNAPSHOT_VERSION, **_partition_to_plain(state)}
-    return zstandard.ZstdCompressor(level=3).compress(orjson.dumps(plain))
+class StateImage:
+    """A state as it stood when this was made, whatever happens to the state afterwards.
+
+    Making it takes as long as copying the open orders does: what is remembered is shared, for it does not change.
+    """
+
+    def __init__(self, state: PartitionState) -> None:
+        self._head = _head_to_plain(state)
+        self._groups = state.memory.groups()
+
+    def encode(self) -> Steps[bytes]:
+        """A snapshot; ends with the bytes."""
+        zstd = zstandard.ZstdCompressor(level=3, write_checksum=True).compressobj()
+        parts = [*_parts(self._groups)]
+        head = {"v": SNAPSHOT_VERSION, **self._head, "parts": len(parts)}
+        pieces = [zstd.compress(orjson.dumps(head, option=orjson.OPT_APPEND_NEWLINE))]
+        for part in parts:
+            yield
+            plain = [_group_to_plain(group) for group in part]
+            pieces.append(zstd.compress(orjson.dumps(plain, option=orjson.OPT_APPEND_NEWLINE)))
+        return b"".join([*pieces, zstd.flush()])
 
 
 def state_hash(state: PartitionState) -> str:
     """SHA-256 of the canonical state."""
-    return hashlib.sha256(orjson.dumps(_partition_to_plain(state), option=orjson.OPT_SORT_KEYS)).hexdigest()
+    plain = {
+        **_head_to_plain(state),
+        "memory": [_group_to_plain(group) for group in state.memory.groups()],
+    }
+    return hashlib.sha256(orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def decode_state(data: bytes, new_book: Callable[[int], OrderBook]) -> PartitionState:
+def decode_state(data: bytes, new_book: Callable[[int], OrderBook]) -> Steps[PartitionState]:
     """The state in a snapshot; raises DecodeError if it is none, or of a version that is not known."""
     try:
-        inflated = zstandard.ZstdDecompressor().decompress(data, max_output_size=_MAX_INFLATED_BYTES)
-        plain = orjson.loads(inflated)
+        lines = _inflated_lines(data)
+        head = orjson.loads(next(lines, b""))
+        if not isinstance(head, dict) or head.get("v") not in (1, SNAPSHOT_VERSION):
+            raise DecodeError("not a snapshot of a known version")
+        state = PartitionState(head["partition"], new_book)
+        _remember(state, head.get("memory", ()))
+        for _ in range(head.get("parts", 0)):
+            yield
+            _remember(state, orjson.loads(next(lines, b"")))
+        if next(lines, None) is not None:
+            raise DecodeError("a snapshot with more than it says")
+        state.move_to(head["at_ms"])
+        state.cash_seq = head["cash_seq"]
+        for values in head["symbols"]:
+            yield from _add_symbol(state, values)
+    except DecodeError:
+        raise
     except (zstandard.ZstdError, orjson.JSONDecodeError) as error:
         raise DecodeError("not a snapshot") from error
-    if not isinstance(plain, dict) or plain.get("v") != SNAPSHOT_VERSION:
-        raise DecodeError("not a snapshot of a known version")
-    try:
-        return _partition_from_plain(plain, new_book)
     except (KeyError, TypeError, ValueError) as error:
         raise DecodeError("a snapshot with missing or foreign parts") from error
+    return state
 
 
-def _partition_to_plain(state: PartitionState) -> dict[str, Any]:
+def _inflated_lines(data: bytes) -> Iterator[bytes]:
+    """The lines without their ends, inflated as they are asked for."""
+    zstd = zstandard.ZstdDecompressor().decompressobj()
+    pieces: list[bytes] = []
+    size = 0
+    for start in range(0, len(data), _BYTES_A_STEP):
+        inflated = zstd.decompress(data[start : start + _BYTES_A_STEP])
+        size += len(inflated)
+        if size > _MAX_INFLATED_BYTES:
+            raise DecodeError("a snapshot larger than any of ours")
+        piece, *others = inflated.split(b"\n")
+        pieces.append(piece)
+        for other in others:
+            yield b"".join(pieces)
+            pieces = [other]
+    if not zstd.eof or zstd.unused_data:
+        raise DecodeError("a snapshot that was cut off, or more than one")
+    if last := b"".join(pieces):
+        yield last
+
+
+def _head_to_plain(state: PartitionState) -> dict[str, Any]:
+    """All but what is remembered."""
     return {
         "partition": state.partition,
         "at_ms": state.at_ms,
         "cash_seq": state.cash_seq,
         "symbols": [_symbol_to_plain(state.symbols[symbol]) for symbol in sorted(state.symbols)],
-        "memory": [
-            {"at_ms": at_ms, "ids": [*map(sub, ids, [0, *ids])], "owners": owners}
-            for at_ms, ids, owners in state.memory
-        ],
     }
 
 
-def _partition_from_plain(plain: dict[str, Any], new_book: Callable[[int], OrderBook]) -> PartitionState:
-    state = PartitionState(plain["partition"], new_book)
-    for group in plain["memory"]:
+def _parts(groups: Iterable[Group]) -> Iterator[Sequence[Group]]:
+    """Groups that together hold about as much as one step takes."""
+    part: list[Group] = []
+    size = 0
+    for group in groups:
+        part.append(group)
+        size += len(group[1])
+        if size >= COMMANDS_A_STEP:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def _group_to_plain(group: Group) -> dict[str, Any]:
+    """In ascending order, so that it is the same whoever built it; ids as differences, which are short."""
+    at_ms, unsorted_ids, unsorted_owners = group
+    ids, owners = zip(*sorted(zip(unsorted_ids, unsorted_owners, strict=True)), strict=True)
+    return {"at_ms": at_ms, "ids": [*map(sub, ids, (0, *ids))], "owners": owners}
+
+
+def _remember(state: PartitionState, groups: Iterable[Mapping[str, Any]]) -> None:
+    for group in groups:
         state.move_to(group["at_ms"])
         state.memory.remember_all([*accumulate(group["ids"])], group["owners"])
-    state.move_to(plain["at_ms"])
-    state.cash_seq = plain["cash_seq"]
-    for values in plain["symbols"]:
-        _add_symbol(state, values)
-    return state
 
 
 def _symbol_to_plain(state: SymbolState) -> dict[str, Any]:
@@ -115,24 +191,30 @@ def _symbol_to_plain(state: SymbolState) -> dict[str, Any]:
     }
 
 
-def _add_symbol(partition: PartitionState, plain: dict[str, Any]) -> None:
+def _add_symbol(partition: PartitionState, plain: dict[str, Any]) -> Steps[None]:
     state = partition.add_symbol(from_plain(Instrument, plain["instrument"]))
     state.seq = plain["seq"]
     state.trade_id = plain["trade_id"]
     state.last_trade = None if plain["last_trade"] is None else tuple(plain["last_trade"])
     fields = plain["order_fields"]
-    standing = []
+    standing: list[OpenOrder] = []
     for row in plain["bids"] + plain["asks"]:
+        if len(standing) % ORDERS_A_STEP == 0:
+            yield
         values = dict(zip(fields, row, strict=True))
         order = _order_from_plain(state, values)
         state.book.add(order, values["visible"])
         standing.append(order)
     reached = set(plain["reached"])
     for row in plain["waiting"]:
+        if len(standing) % ORDERS_A_STEP == 0:
+            yield
         order = _order_from_plain(state, dict(zip(fields, row, strict=True)))
         state.triggers.add(order, is_reached=order.order_id in reached)
         standing.append(order)
-    for order in sorted(standing, key=lambda order: order.seq):
+    for number, order in enumerate(sorted(standing, key=lambda order: order.seq)):
+        if number % ORDERS_A_STEP == 0:
+            yield
         state.enter(order)
     for user_id, deadline_ms in plain["timers"].items():
         state.set_timer(user_id, deadline_ms)
@@ -144,10 +226,6 @@ def _add_symbol(partition: PartitionState, plain: dict[str, Any]) -> None:
 def _fill_breaker(breaker: Breaker, lows: Iterable[list[int]], highs: Iterable[list[int]]) -> None:
     breaker.lows = deque((at_ms, price) for at_ms, price in lows)
     breaker.highs = deque((at_ms, price) for at_ms, price in highs)
-
-
-def _order_to_plain(order: OpenOrder) -> list[Any]:
-    return [getattr(order, name) for name in _ORDER_FIELDS]
 
 
 def _order_from_plain(state: SymbolState, values: dict[str, Any]) -> OpenOrder:

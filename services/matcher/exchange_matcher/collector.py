@@ -1,4 +1,4 @@
-"""Python's collector of cycles, kept from looking through a whole state over and over while it is read or written."""
+"""Python's collector of cycles, kept from looking through a whole state over and over while it is copied."""
 
 import gc
 from collections.abc import Iterator
@@ -10,8 +10,7 @@ def collector_paused() -> Iterator[None]:
     """For work without an await that makes very many objects and no cycles.
 
     As their number grows the collector looks at every object of the process again and again, and finds nothing. All
-    that time the partition stands still and its lease is not renewed: `make bench FLAGS="--stage recovery"` tells how
-    long.
+    that time the partition stands still and its lease is not renewed.
     """
     was_enabled = gc.isenabled()
     gc.disable()

@@ -14,9 +14,9 @@ from exchange_core.engine import PartitionEngine
 from exchange_core.errors import Fatal, PortError
 from exchange_core.ports import JournalReader, SnapshotStore
 from exchange_core.wire import DecodeError
-from exchange_matcher.collector import collector_paused
 from exchange_matcher.commit import SlotCommit
 from exchange_matcher.retry import Outage, persist
+from exchange_matcher.turns import in_turns
 
 PAGE_SLOTS: Final = 100
 _SNAPSHOT_ATTEMPTS: Final = 3
@@ -78,8 +78,7 @@ async def _newest_snapshot(partition: int, snapshots: SnapshotStore, outage: Out
     if newest is not None:
         n, data = newest
         try:
-            with collector_paused():
-                return PartitionEngine.restore(data), n
+            return await in_turns(PartitionEngine.restoring(data)), n
         except DecodeError as error:
             log.warning("snapshot_unreadable", slot=n, error=str(error))
     return PartitionEngine(partition), 0

@@ -42,6 +42,7 @@ from exchange_core.ports import (
     SlotTakenError,
     SnapshotStore,
 )
+from exchange_core.snapshot import StateImage
 from exchange_core.topology import COMMAND_RETENTION_S
 from exchange_matcher.batch import Batch
 from exchange_matcher.collector import collector_paused
@@ -167,7 +168,7 @@ class PartitionWorker:
                     self._carried = await rounds.receive()
                 await rounds.work(self._carried)
                 self._carried = ()
-            await schedule.finish(rounds.n, rounds.state)
+            await schedule.finish(rounds.n, rounds.image)
         finally:
             await schedule.abandon()
 
@@ -209,10 +210,10 @@ class _Rounds:
         self._publication = MarketPublication(ports.publisher, partition)
         self._log = structlog.get_logger().bind(partition=partition)
 
-    def state(self) -> bytes:
+    def image(self) -> StateImage:
         """The engine's state, as it stands after slot `n`."""
         with collector_paused():
-            return self._engine.snapshot()
+            return self._engine.image()
 
     async def refresh_caches(self) -> None:
         """Write the caches that were not written for a while."""
@@ -277,7 +278,7 @@ class _Rounds:
             self._schedule.note_slot(bool(encoded.slot.events))
         if slots:
             recorder.timing(SLOT_LATENCY_MS, 1000 * (time.perf_counter() - started_s), partition=self._partition)
-            self._schedule.take_if_due(self.n, self.state)
+            self._schedule.take_if_due(self.n, self.image)
             await self._publication.publish(self._engine, chain.from_iterable(batch.units), batch.at_ms)
         await self._acknowledge(batch.receipts)
         if batch.units or batch.receipts:

@@ -25,6 +25,7 @@ from exchange_core.events import Event, OrderDone, OrderRejected, TradeExecuted
 from exchange_core.holds import hold_asset, required_hold
 from exchange_core.instruments import Instrument, SymbolStatus
 from exchange_core.orders import OrderStatus, OrderTerms, OrderType, Reason, Side, TimeInForce
+from exchange_core.steps import at_once
 from tests.unit.core.auditor import Auditor
 
 SYMBOL = "BTCUSD"
@@ -64,6 +65,7 @@ class Room:
         self._last_id = 1_000
         self._slot_number = 0
         self._slot: list[Event] = self.engine.begin_slot(self.at_ms)
+        self._earlier = self.engine.image(), self.engine.state_hash()
         self.instrument = listed(**instrument)
         self.list_instrument(self.instrument)
 
@@ -97,6 +99,9 @@ class Room:
         live = self.engine.state_hash()
         assert self.folded.state_hash() == live, "the fold stands elsewhere"
         assert PartitionEngine.restore(self.engine.snapshot()).state_hash() == live, "the snapshot is not complete"
+        image, then = self._earlier
+        assert PartitionEngine.restore(at_once(image.encode())).state_hash() == then, "an image changed with its state"
+        self._earlier = self.engine.image(), live
 
     def restart(self) -> None:
         """Go on with what the journal alone gives."""

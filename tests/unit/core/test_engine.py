@@ -9,7 +9,6 @@ from exchange_core.commands import CASH_DESK
 from exchange_core.engine import PartitionEngine
 from exchange_core.events import CommandRefused, InstrumentListed
 from exchange_core.orders import Reason
-from exchange_core.wire import DecodeError
 from tests.unit.core.room import BUY, SELL, START_MS, SYMBOL, Room, listed
 
 
@@ -76,16 +75,6 @@ def test_a_book_that_differs_has_another_hash() -> None:
     left.place("ann", BUY, 5, 100)
     right.place("ann", BUY, 5, 101)
     assert left.engine.state_hash() != right.engine.state_hash()
-
-
-@pytest.mark.parametrize("data", [b"", b"nonsense", PartitionEngine(0).snapshot()[:-4]])
-def test_bytes_that_are_no_snapshot_are_refused(data: bytes) -> None:
-    with pytest.raises(DecodeError):
-        PartitionEngine.restore(data)
-
-
-def test_a_snapshot_says_which_partition_it_is_of() -> None:
-    assert PartitionEngine.restore(PartitionEngine(3).snapshot()).partition == 3
 
 
 def test_a_restored_engine_goes_on_with_the_same_events() -> None:

@@ -215,3 +215,9 @@ class World:
 async def reached(gate: Gate) -> None:
     async with asyncio.timeout(600):
         await gate.reached.wait()
+
+
+async def listed_world() -> World:
+    world = World()
+    await world.send(listing())
+    return world

@@ -10,20 +10,11 @@ import pytest
 from exchange_adapters.sim import Faults, Gate
 from exchange_adapters.sim.virtual_time import in_virtual_time
 from exchange_core.codec import encode_commands
-from exchange_core.commands import CASH_DESK
-from exchange_core.engine import PartitionEngine
-from exchange_core.errors import Fatal
 from exchange_core.events import CommandRefused, OrderAccepted, OrderDone, TradeExecuted
 from exchange_core.orders import OrderStatus, Reason, Side, TimeInForce
 from exchange_core.topology import COMMAND_RETENTION_S, HEARTBEAT_MS, trades_channel
 from tests.eventually import eventually
-from tests.unit.matcher.support import SYMBOL, World, cancel, deposit, listing, order, reached
-
-
-async def listed_world() -> World:
-    world = World()
-    await world.send(listing())
-    return world
+from tests.unit.matcher.support import SYMBOL, World, cancel, listed_world, order, reached
 
 
 @in_virtual_time
@@ -67,25 +58,6 @@ async def test_a_redelivered_and_a_resent_command_change_nothing():
     await world.until_drained()
     await world.assert_sound([1, 10, 12])
     await host.stop()
-
-
-@in_virtual_time
-async def test_a_batch_of_repeats_leaves_an_empty_slot_so_that_a_snapshot_is_what_the_journal_folds_to():
-    """The simulation's seed 2: repeats had moved the engine's time, and the last snapshot with it."""
-    world = await listed_world()
-    host = world.start()
-    await world.send(order(10, entered_at_ms=world.clock.now_ms()))
-    await world.until_drained()
-    await asyncio.sleep(1)
-    await world.send(order(10, entered_at_ms=world.clock.now_ms()))
-    await world.until_drained()
-    await host.stop()
-    folded = PartitionEngine(0)
-    for slot in await world.slots():
-        folded.apply_slot(slot)
-    newest = await world.cloud.snapshots.latest(0)
-    assert newest is not None
-    assert PartitionEngine.restore(newest[1]).state_hash() == folded.state_hash()
 
 
 STEPS = {
@@ -370,84 +342,3 @@ async def test_journal_time_never_goes_back():
     times = [slot.at_ms for slot in await world.slots()]
     assert times == sorted(times)
     await world.assert_sound([1, 10, 11])
-
-
-@in_virtual_time
-async def test_the_recovered_state_is_the_live_state():
-    world = await listed_world()
-    await world.send(deposit(2, "alice", "USDT", 10**15), group=CASH_DESK)
-    host = world.start(snapshot_slots=5)
-    for number in range(40):
-        side = Side.BUY if number % 3 else Side.SELL
-        command = order(
-            10 + number,
-            side,
-            user_id=f"user-{number % 4}",
-            price=5_000_000 + number % 5,
-            quantity=50 + number,
-            entered_at_ms=world.clock.now_ms(),
-        )
-        await world.send(command)
-        if number % 4 == 0:
-            await world.until_drained()
-    await world.until_drained()
-    await host.stop()
-    slots = await world.slots()
-    replayed = PartitionEngine(0)
-    for slot in slots:
-        replayed.apply_slot(slot)
-    newest = await world.cloud.snapshots.latest(0)
-    assert newest is not None
-    n, data = newest
-    assert n == slots[-1].n, "a graceful stop keeps the last state"
-    assert PartitionEngine.restore(data).state_hash() == replayed.state_hash()
-    assert newest[1] == replayed.snapshot()
-
-
-@in_virtual_time
-async def test_recovery_does_without_a_snapshot_that_cannot_be_had_or_read():
-    world = await listed_world()
-    host = world.start()
-    await world.until_drained()
-    await host.stop()
-    faults = Faults()
-    faults.down("snapshots")
-    blind = world.start(faults=faults)
-    await world.send(order(10, entered_at_ms=world.clock.now_ms()))
-    await world.until_drained()
-    await blind.stop()
-    await world.cloud.snapshots.put(0, len(await world.slots()), b"not a state")
-    last = world.start()
-    await world.send(order(11, entered_at_ms=world.clock.now_ms()))
-    await world.until_drained()
-    await world.assert_sound([1, 10, 11])
-    await last.stop()
-
-
-@in_virtual_time
-async def test_a_snapshot_upload_that_hangs_does_not_hold_matching_up():
-    world = await listed_world()
-    host = world.start(snapshot_slots=1)
-    gate = Gate()
-    host.faults.script("snapshots.put", [gate])
-    await world.until_drained()
-    await reached(gate)
-    await world.send(order(10, entered_at_ms=world.clock.now_ms()))
-    await world.until_drained()
-    await world.assert_sound([1, 10])
-    await host.stop()
-
-
-@in_virtual_time
-async def test_a_journal_that_was_lost_stops_the_process():
-    world = await listed_world()
-    host = world.start()
-    await world.until_drained()
-    await host.stop()
-    state = PartitionEngine(0).snapshot()
-    await world.cloud.snapshots.put(0, 1_000, state)
-    broken = world.start()
-    assert broken.task is not None
-    await asyncio.wait([broken.task])
-    error = broken.task.exception()
-    assert isinstance(error, ExceptionGroup) and error.subgroup(Fatal) is not None
