@@ -21,16 +21,28 @@ from rich.console import Console
 from bench.core import CoreResult, measure_core, recorded_flow, synthetic_flow
 from bench.exchange import ExchangeResult, measure_exchange
 from bench.recovery import LENGTHS, RecoveryFigures, measure_recovery
-from bench.tables import calls_table, catch_up_table, core_table, cost_table, load_table, probe_table, recovery_table
+from bench.state import StateResult, measure_states
+from bench.tables import (
+    calls_table,
+    catch_up_table,
+    core_table,
+    cost_table,
+    load_table,
+    probe_table,
+    recovery_table,
+    state_table,
+)
 from crossbook.replay_report import make_console
 
 Figures = TypeVar("Figures")
 
 
 class Stage(StrEnum):
-    """What can be measured: the core takes seconds, an exchange two minutes, recovery a quarter of an hour."""
+    """What can be measured: the core takes seconds, a state or an exchange two minutes, recovery a quarter of an
+    hour."""
 
     CORE = "core"
+    STATE = "state"
     EXCHANGE = "exchange"
     RECOVERY = "recovery"
 
@@ -49,18 +61,23 @@ def main(
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here as well.")] = None,
 ) -> None:
-    """Measure the core against bourse, and a private exchange against a bare server, in one run; or how long a matcher
-    takes to recover."""
+    """Measure the core against bourse, and a private exchange against a bare server, in one run; or what a partition's
+    state costs, or how long a matcher takes to recover."""
     stages = stage or [Stage.CORE, Stage.EXCHANGE]
     console = make_console()
     started_s = time.monotonic()
     machine = _machine()
     core: list[CoreResult] = []
+    states: list[StateResult] = []
     exchange: ExchangeResult | None = None
     recovery: RecoveryFigures | None = None
     if Stage.CORE in stages:
         core = _run_core(console, recording)
         console.print(core_table(core))
+    if Stage.STATE in stages:
+        with console.status("states"):
+            states = list(measure_states())
+        console.print(state_table(states))
     if Stage.EXCHANGE in stages:
         exchange = _run(console, partial(measure_exchange, rates_per_s=rate or [100.0, 500.0], duration_s=seconds))
         console.print(load_table(exchange.loads), probe_table(exchange.probes), cost_table(exchange.costs))
@@ -71,7 +88,7 @@ def main(
         console.print(recovery_table(recovery.recoveries), catch_up_table(recovery.catch_ups))
     console.print(f"{machine}; {time.monotonic() - started_s:.0f} s in all")
     if json_file is not None:
-        record = {"machine": machine, "core": core, "exchange": exchange, "recovery": recovery}
+        record = {"machine": machine, "core": core, "states": states, "exchange": exchange, "recovery": recovery}
         json_file.write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2))
 
 

@@ -11,7 +11,6 @@ from bench.long_journal import PARTITION
 from exchange_core.codec import decode_slot
 from exchange_core.engine import PartitionEngine
 from exchange_core.ports import ExecutionSink, JournalReader, SnapshotStore
-from exchange_matcher.collector import collector_paused
 from exchange_matcher.commit import Journal, SlotCommit
 from exchange_matcher.recovery import recover
 from exchange_matcher.retry import Outage
@@ -126,7 +125,7 @@ class _TimedSnapshots:
 def _time_restore(snapshot: bytes | None) -> float:
     clock = _Stopwatch()
     if snapshot is not None:
-        with clock.running(), collector_paused():
+        with clock.running():
             PartitionEngine.restore(snapshot)
     return clock.cpu_s
 

@@ -52,16 +52,14 @@ Snapshot = tuple[int, bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveryResult:
-    """One length of the journal with one kind of snapshot. `taking_s`: the CPU time for which the matcher stands still
-    to take that snapshot. `ready_s`: from the start of a matcher's process until it takes commands, `memory_bytes`: its
-    resident memory then."""
+    """One length of the journal with one kind of snapshot. `ready_s`: from the start of a matcher's process until it
+    takes commands, `memory_bytes`: its resident memory then."""
 
     snapshot: str
     journal_events: int
     journal_slots: int
     journal_bytes: int
     snapshot_bytes: int
-    taking_s: float
     fold: FoldResult
     ready_s: float
     memory_bytes: int
@@ -121,9 +119,7 @@ def _cases(grown: LongJournal) -> Iterator[tuple[str, Callable[[], Snapshot | No
 async def _recover(twin: Twin, grown: LongJournal, name: str, take: Callable[[], Snapshot | None]) -> RecoveryResult:
     cloud, topology = twin.backing.cloud, twin.site.topology
     snapshots = S3Snapshots(cloud.s3, topology)
-    started_s = time.process_time()
     snapshot = take()
-    taking_s = time.process_time() - started_s
     await _forget_snapshots(twin)
     if snapshot is not None:
         await snapshots.put(PARTITION, *snapshot)
@@ -139,7 +135,6 @@ async def _recover(twin: Twin, grown: LongJournal, name: str, take: Callable[[],
         journal_slots=grown.slots,
         journal_bytes=grown.size_bytes,
         snapshot_bytes=0 if snapshot is None else len(snapshot[1]),
-        taking_s=taking_s,
         fold=fold,
         ready_s=ready_s,
         memory_bytes=memory_bytes,

@@ -9,6 +9,7 @@ from bench.core import CoreResult
 from bench.exchange import CostResult, ProbeResult
 from bench.open_loop import LoadResult
 from bench.recovery import CatchUpResult, RecoveryResult
+from bench.state import StateResult
 from crossbook.replay_report import DESIGN_ACCEPT_MS
 
 CALLS_SHOWN = 10
@@ -134,7 +135,6 @@ def recovery_table(results: Sequence[RecoveryResult]) -> Table:
         "restoring",
         "decoding",
         "folding",
-        "taking",
         "state",
         "memory",
     )
@@ -151,9 +151,32 @@ def recovery_table(results: Sequence[RecoveryResult]) -> Table:
                 f"{seconds:.2f}"
                 for seconds in (fold.cpu_s, fold.reading_s, fold.restoring_s, fold.decoding_s, fold.folding_s)
             ),
-            f"{result.taking_s:.2f}" if result.snapshot_bytes else "",
             f"{result.snapshot_bytes / 1e3:,.0f} KB" if result.snapshot_bytes else "",
             f"{result.memory_bytes / 1e6:.0f} MB",
+        )
+    return table
+
+
+def state_table(results: Sequence[StateResult]) -> Table:
+    """What a partition's state costs to keep and to get back."""
+    table = _table(
+        "A partition's state: seconds of CPU, and the longest step, in which nothing else has a turn",
+        "remembered",
+        "open orders",
+        "taking",
+        "encoding",
+        "longest",
+        "restoring",
+        "longest",
+        "size",
+    )
+    for result in results:
+        seconds = (result.taking_s, result.encoding_s, result.encoding_step_s)
+        table.add_row(
+            f"{result.size.remembered:,}",
+            f"{result.size.open_orders:,}",
+            *(f"{one:.3f}" for one in (*seconds, result.restoring_s, result.restoring_step_s)),
+            f"{result.snapshot_bytes / 1e3:,.0f} KB",
         )
     return table
 
