@@ -61,7 +61,7 @@ _TRADE = symbol_engine._trade
 ABLATIONS: dict[str, tuple[Any, str, Callable[..., Any]]] = {
     "the newest trades first": (_Queue, "append", enter_in_front),
     "a smaller order loses its place": (Book, "shrink", shrink_at_the_back),
-    "snapshots lack what is over": (CommandMemory, "__iter__", nothing),
+    "snapshots lack what is over": (CommandMemory, "groups", lambda _: []),
     "prices are not sorted": (book, "insort", insert_anywhere),
     "an iceberg keeps its place": (Book, "consume", refill_in_place),
     "fill or kill looks at nothing": (Book, "can_fill", lambda *_: True),
