@@ -33,7 +33,7 @@ SNAPSHOT_VERSION: Final = 2
 """Version 1 was one line, with the finished commands in it; it can still be read."""
 COMMANDS_A_STEP: Final = 10_000
 ORDERS_A_STEP: Final = 1_000
-_BYTES_A_STEP: Final = 2**14
+_READ_BYTES: Final = 2**14
 _MAX_INFLATED_BYTES: Final = 2 * 1024**3
 _ORDER_FIELDS: Final = (
     "order_id",
@@ -119,8 +119,8 @@ def _inflated_lines(data: bytes) -> Iterator[bytes]:
     zstd = zstandard.ZstdDecompressor().decompressobj()
     pieces: list[bytes] = []
     size = 0
-    for start in range(0, len(data), _BYTES_A_STEP):
-        inflated = zstd.decompress(data[start : start + _BYTES_A_STEP])
+    for start in range(0, len(data), _READ_BYTES):
+        inflated = zstd.decompress(data[start : start + _READ_BYTES])
         size += len(inflated)
         if size > _MAX_INFLATED_BYTES:
             raise DecodeError("a snapshot larger than any of ours")

@@ -37,7 +37,7 @@ class SnapshotSchedule:
         if self._upload is not None:
             if not self._upload.done():
                 return
-            self._upload.result()  # not being able to encode is a bug, and ends the worker
+            self._upload.result()  # a state that cannot be encoded is a bug of ours, and ends the process
         is_old = asyncio.get_running_loop().time() >= self._kept_at_s + self._every_s
         if self._has_changes and (n - self._kept >= self._every_slots or is_old):
             self._start(n, image())
