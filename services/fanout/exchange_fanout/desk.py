@@ -62,6 +62,13 @@ class SubscriptionDesk:
 
     async def answer(self, connection: Connection, request: Request) -> None:
         """Do what is asked and reply; raises RequestError, and then nothing has changed."""
+        try:
+            await self._carry_out(connection, request)
+        except RequestError as error:
+            error.refused(request)
+            raise
+
+    async def _carry_out(self, connection: Connection, request: Request) -> None:
         match request:
             case Subscribe():
                 await self._subscribe(connection, request)
@@ -89,17 +96,17 @@ class SubscriptionDesk:
         topics = [topic for topic in request.topics if topic not in connection.subscriptions]
         limit = self._limits.subscriptions_max
         if len(connection.subscriptions) + len(topics) > limit:
-            raise RequestError(ErrorCode.TOO_MANY_SUBSCRIPTIONS, f"at most {limit} subscriptions", request.request_id)
+            raise RequestError(ErrorCode.TOO_MANY_SUBSCRIPTIONS, f"at most {limit} subscriptions")
         principal = self._principal_for(connection, request)
         begun = {topic: self._begin(connection, topic, principal) for topic in topics}
         try:
             await self._hub.watch(tuple(begun.values()), timeout_s=self._limits.subscribe_timeout_s)
         except FeedUnavailableError:
-            raise RequestError(ErrorCode.FEED_UNAVAILABLE, "the feed is away; try again", request.request_id) from None
+            raise RequestError(ErrorCode.FEED_UNAVAILABLE, "the feed is away; try again") from None
         if principal is not None and self._guard.principal(connection) is None:
             for subscription in begun.values():
                 self._hub.unwatch(subscription)
-            raise RequestError(ErrorCode.AUTHENTICATION_REQUIRED, "the log-in has ended", request.request_id)
+            raise RequestError(ErrorCode.AUTHENTICATION_REQUIRED, "the log-in has ended")
         # No await from the subscriptions' first moment to this: the answer comes before their first message.
         connection.reply(subscribed_reply(request))
         for topic, subscription in begun.items():
@@ -130,7 +137,7 @@ class SubscriptionDesk:
             return None
         principal = self._guard.principal(connection)
         if principal is None:
-            raise RequestError(ErrorCode.AUTHENTICATION_REQUIRED, "send auth with a token first", request.request_id)
+            raise RequestError(ErrorCode.AUTHENTICATION_REQUIRED, "send auth with a token first")
         return principal
 
     def _begin(self, connection: Connection, topic: Topic, principal: Principal | None) -> Subscription:
@@ -150,7 +157,7 @@ class SubscriptionDesk:
 
     def _unsubscribe(self, connection: Connection, request: Unsubscribe) -> None:
         if not all(topic in connection.subscriptions for topic in request.topics):
-            raise RequestError(ErrorCode.NOT_SUBSCRIBED, "there is no such subscription", request.request_id)
+            raise RequestError(ErrorCode.NOT_SUBSCRIBED, "there is no such subscription")
         self._leave(connection, request.topics)
 
     def _leave(self, connection: Connection, topics: Iterable[Topic]) -> None:
@@ -166,11 +173,8 @@ class SubscriptionDesk:
         try:
             return await self._guard.admit(connection, request.token)
         except AuthenticationError as error:
-            refused = refusal(error)
-        except RequestError as error:
-            refused = error
+            raise refusal(error) from error
         except PortError as error:
             log.warning("authentication_failed", error=str(error), kind=type(error).__name__)
-            refused = RequestError(ErrorCode.AUTHENTICATION_UNAVAILABLE, "tokens cannot be checked now; try again")
-        refused.request_id = request.request_id
-        raise refused
+            reason = "tokens cannot be checked now; try again"
+            raise RequestError(ErrorCode.AUTHENTICATION_UNAVAILABLE, reason) from error

@@ -11,7 +11,8 @@ A client's message is a JSON object with an `action`:
     {"action": "ping"}
 
 and any of them may carry an `id` (text or a whole number) that comes back with the answer. Answers are `subscribed`,
-`unsubscribed`, `authenticated`, `pong`, or `error` with a stable `code`.
+`unsubscribed`, `authenticated`, `pong`, or `error` with a stable `code`. An error about a message that could be read
+names the subscriptions in it, as `subscribed` does.
 """
 
 import re
@@ -78,16 +79,6 @@ class ErrorCode(StrEnum):
     ANOTHER_USER = "another_user"
 
 
-class RequestError(Exception):
-    """A message that changes nothing; `code` is for programs, the message for people."""
-
-    def __init__(self, code: ErrorCode, message: str, request_id: RequestId = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.request_id = request_id
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topic:
     """One thing that can be subscribed: a channel of a symbol (candles: at an interval), or a private channel."""
@@ -132,6 +123,23 @@ class Ping:
 
 
 Request = Subscribe | Unsubscribe | Auth | Ping
+
+
+class RequestError(Exception):
+    """A message that changes nothing; `code` is for programs, the message for people."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.request_id: RequestId = None
+        self.topics: tuple[Topic, ...] = ()
+
+    def refused(self, request: Request) -> None:
+        """Say what it is that was refused: the message's id, and what it would subscribe or leave."""
+        self.request_id = request.request_id
+        if isinstance(request, Subscribe | Unsubscribe):
+            self.topics = request.topics
 
 
 def parse_request(text: str) -> Request:
@@ -255,7 +263,8 @@ def pong_reply(request: Ping, now_ms: int) -> bytes:
 
 def error_reply(error: RequestError) -> bytes:
     """The connection goes on; the message changed nothing."""
-    return _reply("error", error.request_id, code=error.code.value, message=error.message)
+    topics = _topics_json(error.topics) if error.topics else {}
+    return _reply("error", error.request_id, code=error.code.value, message=error.message, **topics)
 
 
 def _topics_json(topics: tuple[Topic, ...]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import asyncio
 import aiohttp
 import pytest
 
+from exchange_adapters.sim import Gate
 from exchange_core.topology import candle_channel, subscribers_key, ticker_channel
 from exchange_fanout.frames import CloseCode
 from tests.eventually import eventually
@@ -135,6 +136,23 @@ async def test_of_several_channels_all_are_joined_or_none() -> None:
         assert fanout.redis.members(subscribers_key("BTCUSDT")), "it still watches the symbol"
         await ask(socket, action="unsubscribe", symbol="BTCUSDT", channels=["ticker"])
         await eventually(lambda: not fanout.redis.members(subscribers_key("BTCUSDT")))
+
+
+async def test_a_refusal_names_the_subscription_that_is_to_be_asked_for_again() -> None:
+    async with running_fanout(subscribe_timeout_s=0.05) as fanout, await fanout.connect() as socket:
+        await subscribe(socket, "BTCUSDT")
+        gate = Gate()
+        fanout.faults.script("redis.subscribe", [gate])
+        refused = await ask(socket, action="subscribe", symbol="ETHUSDT", channel="candle", interval="1m", id="again")
+        what = {"symbol": "ETHUSDT", "channels": ["candle"], "interval": "1m"}
+        assert refused.pop("message")
+        assert refused == {"event": "error", "id": "again", "code": "feed_unavailable", **what}
+        gate.open.set()
+        await socket.send_json({"action": "subscribe", **{name: refused[name] for name in what}})
+        answer = await socket.receive_json(timeout=PATIENCE_S)
+        assert answer == {"event": "subscribed", **what}
+        not_mine = await ask(socket, action="subscribe", channels=["orders", "balances"])
+        assert (not_mine["code"], not_mine["channels"]) == ("authentication_required", ["orders", "balances"])
 
 
 async def test_who_does_not_upgrade_is_told_to() -> None:
