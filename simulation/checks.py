@@ -59,7 +59,7 @@ def no_process_failed(case: Case) -> Iterator[str]:
 
 def settled_in_time(case: Case) -> Iterator[str]:
     """Within a minute of healing nothing is on its way any more."""
-    if not case.aftermath.settled:
+    if case.aftermath.unsettled_because:
         yield case.aftermath.unsettled_because
 
 

@@ -7,10 +7,17 @@ from exchange_core.instruments import partition_of
 from simulation.hosts import PARTITIONS
 
 USERS: Final = ("ann", "bob", "cyd")
+BUYER: Final = "dee"
+SELLER: Final = "eli"
+"""Trade only when the storm is over, so that they have what that takes: the users may have spent all of theirs."""
 SYMBOLS: Final = ("BTCUSDT", "ETHBTC", "ETHUSDT")
 PARTITION_OF: Final = {"BTCUSDT": 0, "ETHBTC": 0, "ETHUSDT": 1}
-DEPOSITS: Final = {"BTC": 6, "ETH": 60, "USDT": 600}
-"""What each user is given, in whole units of the asset."""
+DEPOSITS: Final = {
+    **{user: {"BTC": 6, "ETH": 60, "USDT": 600} for user in USERS},
+    BUYER: {"BTC": 1, "USDT": 100},
+    SELLER: {"BTC": 1, "ETH": 10},
+}
+"""What each of them is given, in whole units of the asset."""
 TICKS: Final = {"BTCUSDT": ("0.5", 200), "ETHBTC": ("0.001", 100), "ETHUSDT": ("0.05", 200)}
 """symbol → (tick, reference price in ticks)"""
 LOTS: Final = {"BTCUSDT": "0.01", "ETHBTC": "0.1", "ETHUSDT": "0.1"}

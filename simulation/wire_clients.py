@@ -15,6 +15,7 @@ import orjson
 from simulation.network import ConnectionRefused, Network
 
 _HEAD_END: Final = b"\r\n\r\n"
+_RESUBSCRIBE_S: Final = 1.0
 _TEXT, _CLOSE, _PING, _PONG = 0x1, 0x8, 0x9, 0xA
 
 
@@ -100,7 +101,10 @@ async def request(
 
 
 class TradeFeed(asyncio.Protocol):
-    """A WebSocket that subscribes to the trades of some symbols. `on_message` hears each message's JSON."""
+    """A WebSocket that subscribes to the trades of some symbols, again and again where the feed is away.
+
+    `on_message` hears each message's JSON.
+    """
 
     def __init__(
         self, network: Network, host: str, port: int, symbols: tuple[str, ...], on_message: Callable[[Any], None]
@@ -120,6 +124,11 @@ class TradeFeed(asyncio.Protocol):
             f"GET /ws HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
         )
+
+    @property
+    def unheard(self) -> set[str]:
+        """The symbols whose trades it is not told."""
+        return set(self._symbols) if self.ended.is_set() else set(self._symbols) - self.subscribed
 
     def close(self) -> None:
         """Hang up."""
@@ -141,7 +150,7 @@ class TradeFeed(asyncio.Protocol):
                 return
             self._is_open, self._data = True, rest
             for symbol in self._symbols:
-                self._send(_TEXT, orjson.dumps({"action": "subscribe", "symbol": symbol}))
+                self._subscribe(symbol)
         while (frame := self._next_frame()) is not None:
             self._take(*frame)
 
@@ -150,11 +159,17 @@ class TradeFeed(asyncio.Protocol):
             message = orjson.loads(payload)
             if message.get("event") == "subscribed":
                 self.subscribed.add(message["symbol"])
+            elif message.get("code") == "feed_unavailable":
+                asyncio.get_running_loop().call_later(_RESUBSCRIBE_S, self._subscribe, message["symbol"])
             self._on_message(message)
         elif opcode == _PING:
             self._send(_PONG, payload)
         elif opcode == _CLOSE:
             self._transport.close()
+
+    def _subscribe(self, symbol: str) -> None:
+        if not self.ended.is_set():
+            self._send(_TEXT, orjson.dumps({"action": "subscribe", "symbol": symbol}))
 
     def _next_frame(self) -> tuple[int, bytes] | None:
         if len(self._data) < 2:

@@ -274,7 +274,7 @@ class Watcher:
         self._history = history
         self._ending = ending
         self._connections = 0
-        self.feed: TradeFeed | None = None
+        self._feed: TradeFeed | None = None
 
     async def run(self) -> None:
         """Connect, listen, connect again."""
@@ -287,18 +287,23 @@ class Watcher:
                     self._history.trades.append(Heard(connection=number, at_ms=now_ms(), message=message))
 
             try:
-                self.feed = TradeFeed(self._network, self._host, HTTP_PORT, SYMBOLS, hear)
+                self._feed = TradeFeed(self._network, self._host, HTTP_PORT, SYMBOLS, hear)
             except NotSent:
                 await asyncio.sleep(1.0)
                 continue
             ending = asyncio.ensure_future(self._ending.wait())
-            ended = asyncio.ensure_future(self.feed.ended.wait())
+            ended = asyncio.ensure_future(self._feed.ended.wait())
             await asyncio.wait([ending, ended], return_when=asyncio.FIRST_COMPLETED)
             for waiting in (ending, ended):
                 waiting.cancel()
             await asyncio.sleep(0.5)
-        if self.feed is not None:
-            self.feed.close()
+        if self._feed is not None:
+            self._feed.close()
+
+    @property
+    def unheard(self) -> set[str]:
+        """The symbols whose trades it is not told at present."""
+        return set(SYMBOLS) if self._feed is None else self._feed.unheard
 
 
 def now_ms() -> int:

@@ -15,27 +15,25 @@ from typing import Any, Final
 
 from exchange_adapters.sim import SimClock, SimCloud
 from exchange_core.ports import Session
-from exchange_core.topology import COMMAND_VISIBILITY_S, Topology
+from exchange_core.topology import Topology
 from exchange_matcher.publication import REFRESH_S
 from simulation.bombs import armed
 from simulation.cloud import Taps, build_cloud
 from simulation.determinism import determinism, random_of
 from simulation.directory import OPERATOR, Directory, session_of
 from simulation.figures import Figures, failovers
-from simulation.history import Call, History
+from simulation.history import History
 from simulation.hosts import PARTITIONS, Host, Pace, Surroundings
-from simulation.market import DEPOSITS, SYMBOLS, TICKS, USERS, listing, steps_text
+from simulation.market import DEPOSITS, SYMBOLS, USERS, listing
 from simulation.network import Network
+from simulation.probe import Probe, trade_ids
 from simulation.processes import SimulationLoop
 from simulation.storm import TWIN, Storm
 from simulation.weather import Weather
-from simulation.workload import BOMB_PREFIX, Desk, Operator, Trader, Watcher
+from simulation.workload import Desk, Operator, Trader, Watcher
 
 GATEWAYS: Final = ("gateway-1", "gateway-2")
 SETTLE_S: Final = 60.0
-PROBE_S: Final = COMMAND_VISIBILITY_S + 2.0
-"""How long an order may take to be settled while another symbol is poisoned: a matcher that has just handed its
-partition over may still hold the message for as long as SQS keeps it invisible."""
 _OPEN_S: Final = 60.0
 _POLL_S: Final = 0.5
 _RESTART_S: Final = 1.0
@@ -52,7 +50,6 @@ class Aftermath:
     history: History
     figures: Figures
     crashes: list[str]
-    settled: bool
     unsettled_because: str
     probe_slow: list[str]
     feed_missed: list[str]
@@ -88,6 +85,14 @@ class World:
         )
         self._watcher_ending = asyncio.Event()
         self._watcher = Watcher(self._network, "fanout-1", self.history, self._watcher_ending)
+        self._probe = Probe(
+            desk=self._desk,
+            storm=self._storm,
+            watcher=self._watcher,
+            cloud=self.cloud,
+            history=self.history,
+            rest=self._rest,
+        )
         self._background: list[asyncio.Task[Any]] = []
 
     def _host(self, name: str, instance: str) -> Host:
@@ -102,13 +107,15 @@ class World:
         """Live through it all."""
         await self._open()
         await self._chaos()
-        settled, why = await self._heal()
-        probe_slow, missed = await self._probe() if settled else ([], [])
+        unsettled = await self._heal()
+        if not unsettled:
+            sick, *others = self._random.sample(SYMBOLS, len(SYMBOLS))
+            await self._probe.run(sick, others)
         await self._close()
-        return self._aftermath(settled, why, probe_slow, missed)
+        return self._aftermath(unsettled)
 
     async def _open(self) -> None:
-        for user_id in (*USERS, OPERATOR):
+        for user_id in (*DEPOSITS, OPERATOR):
             session = Session(session_id=session_of(user_id), user_id=user_id, created_at_ms=0, expires_at_ms=1 << 62)
             await self.cloud.sessions.put(session)
         for host in self.hosts.values():
@@ -117,8 +124,8 @@ class World:
         for symbol in SYMBOLS:
             await self._surely(f"list {symbol}", "/api/v1/admin/instruments", listing(symbol))
         await self._until(lambda: len(self._listed()) == len(SYMBOLS), "the market to be listed")
-        for user_id in USERS:
-            for asset, amount in DEPOSITS.items():
+        for user_id, deposits in DEPOSITS.items():
+            for asset, amount in deposits.items():
                 body = {"user_id": user_id, "asset": asset, "amount": amount, "transfer_id": f"first-{user_id}-{asset}"}
                 await self._surely(f"fund {user_id}", "/api/v1/admin/deposits", body)
         await self._until(lambda: not self._unrest(), "the first funds")
@@ -165,20 +172,26 @@ class World:
             for host in list(self.hosts.values()):
                 host.restart_if_ended()
 
-    async def _heal(self) -> tuple[bool, str]:
-        """Whether all came to rest in time, else what did not. Whoever started an instance twice stops one of them: two
-        of one name share its leases, and take turns in writing the caches for as long as both live."""
+    async def _heal(self) -> str:
+        """What did not come to rest in time. Whoever started an instance twice stops one of them: two of one name share
+        its leases, and take turns in writing the caches for as long as both live."""
         healed_s = self._loop.time()
         await asyncio.gather(*[self.hosts[name].stop() for name in sorted(self.hosts) if name.endswith(TWIN)])
+        unsettled = await self._rest()
+        self.figures.settle_s = self._loop.time() - healed_s
+        return unsettled
+
+    async def _rest(self) -> str:
+        """Wait until nothing is on its way, looked at twice; what still is after SETTLE_S."""
+        deadline_s = self._loop.time() + SETTLE_S
         quiet = 0
         while quiet < 2:
             await asyncio.sleep(_POLL_S)
             unrest = self._unrest()
             quiet = 0 if unrest else quiet + 1
-            if self._loop.time() - healed_s > SETTLE_S:
-                return False, unrest or "restless"
-        self.figures.settle_s = self._loop.time() - healed_s
-        return True, ""
+            if self._loop.time() > deadline_s:
+                return unrest or "restless"
+        return ""
 
     def _unrest(self) -> str:
         """What keeps the exchange from being at rest: empty when nothing does."""
@@ -197,70 +210,6 @@ class World:
             if position < head:
                 return f"the database is at slot {position} of {head} of partition {partition}"
         return ""
-
-    async def _probe(self) -> tuple[list[str], list[str]]:
-        """Poison one symbol; what was slow elsewhere, and what a listener of a healthy feed did not hear."""
-        await self._until_listening()
-        sick, *others = self._random.sample(SYMBOLS, len(SYMBOLS))
-        self._storm.poison(sick)
-        bomb = {**_probe_order(sick, "buy"), "client_order_id": f"{BOMB_PREFIX}probe"}
-        await self._desk.call(USERS[0], "place", "POST", "/api/v1/order", host=GATEWAYS[0], body=bomb)
-        slow: list[str] = []
-        for symbol in others:
-            call = await self._place_probe(symbol)
-            sent_s = self._loop.time()
-            while call.order_id is not None and not self._is_journaled(call.order_id, symbol):
-                if self._loop.time() - sent_s > PROBE_S:
-                    slow.append(f"order {call.order_id} in {symbol} was not journaled in {PROBE_S} s")
-                    break
-                await asyncio.sleep(0.05)
-            if call.order_id is None:
-                slow.append(f"an order in {symbol} got {call.fate} {call.status} {call.code}")
-        heard_before = len(self.history.trades)
-        for symbol in others:
-            for user_id, side in ((USERS[1], "sell"), (USERS[2], "buy")):
-                body = {**_probe_order(symbol, side), "client_order_id": f"probe-{symbol}-{side}"}
-                await self._desk.call(user_id, "place", "POST", "/api/v1/order", host=GATEWAYS[1], body=body)
-        before = self._trade_ids()
-        await asyncio.sleep(1.0)
-        settled_s = self._loop.time()
-        while self._unrest() and self._loop.time() - settled_s < SETTLE_S:
-            await asyncio.sleep(_POLL_S)
-        if self._unrest():
-            slow.append(f"after the poison: {self._unrest()}")
-        heard = {(heard.message["symbol"], heard.message["trade_id"]) for heard in self.history.trades[heard_before:]}
-        missed = [f"{symbol} {trade_id}" for symbol, trade_id in sorted(self._trade_ids() - before - heard)]
-        return slow, missed
-
-    async def _until_listening(self) -> None:
-        """A watcher that lost its connection needs a moment, like the caches, to be itself again."""
-        deadline_s = self._loop.time() + 15.0
-        while self._loop.time() < deadline_s:
-            feed = self._watcher.feed
-            if feed is not None and not feed.ended.is_set() and len(feed.subscribed) == len(SYMBOLS):
-                return
-            await asyncio.sleep(_POLL_S)
-
-    def _trade_ids(self) -> set[tuple[str, int]]:
-        return {
-            (symbol, trade.trade_id)
-            for symbol, trades in self.cloud.projections.database.fold.trades.items()
-            for trade in trades
-        }
-
-    async def _place_probe(self, symbol: str) -> Call:
-        """An order, as soon as no circuit breaker is in its way."""
-        body = {**_probe_order(symbol, "buy"), "client_order_id": f"probe-{symbol}"}
-        deadline_s = self._loop.time() + PROBE_S
-        while True:
-            call = await self._desk.call(USERS[1], "place", "POST", "/api/v1/order", host=GATEWAYS[1], body=body)
-            if call.code != "symbol_halted" or self._loop.time() > deadline_s:
-                return call
-            await asyncio.sleep(_POLL_S)
-
-    def _is_journaled(self, order_id: int, symbol: str) -> bool:
-        del symbol
-        return order_id in self.cloud.projections.database.fold.orders
 
     async def _close(self) -> None:
         """Upstream first: what a matcher journals as it stops is settled before the persister stops."""
@@ -282,13 +231,13 @@ class World:
             assert self._loop.time() < deadline_s, f"still waiting for {what}"
             await asyncio.sleep(0.1)
 
-    def _aftermath(self, settled: bool, why: str, slow: list[str], missed: list[str]) -> Aftermath:
+    def _aftermath(self, unsettled: str) -> Aftermath:
         figures = self.figures
         figures.virtual_s = self._loop.time()
         figures.calls = len(self.history.calls)
         figures.promises = sum(call.is_promise for call in self.history.calls)
         figures.slots = len(self.taps.journal.puts)
-        figures.trades = len(self._trade_ids())
+        figures.trades = len(trade_ids(self.cloud))
         figures.starts = sum(host.starts for host in self.hosts.values())
         figures.failovers = failovers(self.taps)
         figures.repeats_sent = self.taps.queues.sent["commands"] - len(self.taps.queues.commands)
@@ -308,10 +257,9 @@ class World:
             history=self.history,
             figures=figures,
             crashes=crashes,
-            settled=settled,
-            unsettled_because=why,
-            probe_slow=slow,
-            feed_missed=missed,
+            unsettled_because=unsettled,
+            probe_slow=self._probe.slow,
+            feed_missed=self._probe.unheard,
             acknowledged_cancels=_acknowledged_cancels(self.history),
             trace=self._trace.hexdigest(),
         )
@@ -323,11 +271,6 @@ class World:
             self._trace.update(f"{wallet}\n".encode())
         for call in self.history.calls:
             self._trace.update(f"{call.number} {call.fate} {call.status} {call.code} {call.ended_ms}\n".encode())
-
-
-def _probe_order(symbol: str, side: str) -> dict[str, Any]:
-    tick, reference = TICKS[symbol]
-    return {"symbol": symbol, "side": side, "type": "limit", "price": steps_text(tick, reference), "quantity": "0.1"}
 
 
 def _acknowledged_cancels(history: History) -> set[int]:

@@ -1,0 +1,120 @@
+"""The probe of a world that has come to rest: one symbol is poisoned, the others must trade on at once and be heard."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from exchange_adapters.sim import SimCloud
+from exchange_core.topology import COMMAND_VISIBILITY_S
+from simulation.history import Call, History
+from simulation.market import BUYER, SELLER, TICKS, steps_text
+from simulation.storm import Storm
+from simulation.workload import BOMB_PREFIX, Desk, Watcher
+
+PROBE_S: Final = COMMAND_VISIBILITY_S + 2.0
+"""How long an order may take to be settled while another symbol is poisoned: a matcher that has just handed its
+partition over may still hold the message for as long as SQS keeps it invisible."""
+LISTEN_S: Final = 15.0
+"""How long a listener may take to hear all symbols once the exchange is at rest: it may have to connect again."""
+_POLL_S: Final = 0.5
+_QUANTITY: Final = "0.1"
+
+
+@dataclass(slots=True, kw_only=True)
+class Probe:
+    """`rest` waits until nothing is on its way and says what still was. `slow` and `unheard` are what is found."""
+
+    desk: Desk
+    storm: Storm
+    watcher: Watcher
+    cloud: SimCloud
+    history: History
+    rest: Callable[[], Awaitable[str]]
+    slow: list[str] = field(default_factory=list)
+    unheard: list[str] = field(default_factory=list)
+
+    async def run(self, sick: str, others: list[str]) -> None:
+        """Poison one symbol and trade in the others."""
+        await self._until_listening()
+        heard_before, traded_before = len(self.history.trades), trade_ids(self.cloud)
+        self.storm.poison(sick)
+        await self._place(BUYER, sick, "buy", f"{BOMB_PREFIX}probe", gateway=0)
+        for symbol in others:
+            await self._is_prompt(symbol)
+        for symbol in others:
+            await self._trade(symbol, traded_before)
+        if unrest := await self.rest():
+            self.slow.append(f"after the poison: {unrest}")
+        heard = {(trade.message["symbol"], trade.message["trade_id"]) for trade in self.history.trades[heard_before:]}
+        traded = trade_ids(self.cloud) - traded_before
+        self.unheard += [f"trade {symbol} {trade_id} was not heard" for symbol, trade_id in sorted(traded - heard)]
+
+    async def _until_listening(self) -> None:
+        """A watcher that lost its connection needs a moment, like the caches, to be itself again."""
+        if not await _comes_true(lambda: not self.watcher.unheard, LISTEN_S):
+            self.unheard.append(f"{sorted(self.watcher.unheard)} could not be subscribed in {LISTEN_S} s")
+
+    async def _is_prompt(self, symbol: str) -> None:
+        """An order is journaled, settled and in the database at once."""
+        call = await self._place(BUYER, symbol, "buy", f"probe-{symbol}")
+        orders = self.cloud.projections.database.fold.orders
+        if call.is_promise and not await _comes_true(lambda: call.order_id in orders, PROBE_S):
+            self.slow.append(f"order {call.order_id} in {symbol} was not journaled in {PROBE_S} s")
+
+    async def _trade(self, symbol: str, traded_before: set[tuple[str, int]]) -> None:
+        """Sell and buy at one price; again where a circuit breaker that the gateways had not heard of refused it."""
+
+        def has_traded() -> bool:
+            return any(traded == symbol for traded, _ in trade_ids(self.cloud) - traded_before)
+
+        deadline_s = _now_s() + PROBE_S
+        for attempt in range(100):
+            await self._place(SELLER, symbol, "sell", f"probe-{symbol}-sell-{attempt}")
+            await self._place(BUYER, symbol, "buy", f"probe-{symbol}-buy-{attempt}")
+            if await _comes_true(has_traded, 2.0):
+                return
+            if _now_s() > deadline_s:
+                break
+        self.slow.append(f"there was no trade in {symbol} in {PROBE_S} s")
+
+    async def _place(self, user_id: str, symbol: str, side: str, client_order_id: str, *, gateway: int = 1) -> Call:
+        """An order at the reference price, as soon as no circuit breaker is in its way."""
+        tick, reference = TICKS[symbol]
+        body: dict[str, Any] = {
+            "symbol": symbol,
+            "side": side,
+            "type": "limit",
+            "price": steps_text(tick, reference),
+            "quantity": _QUANTITY,
+            "client_order_id": client_order_id,
+        }
+        host = self.desk.gateways[gateway]
+        deadline_s = _now_s() + PROBE_S
+        while True:
+            call = await self.desk.call(user_id, "place", "POST", "/api/v1/order", host=host, body=body)
+            if call.code != "symbol_halted" or _now_s() > deadline_s:
+                break
+            await asyncio.sleep(_POLL_S)
+        if not call.is_promise:
+            self.slow.append(f"order {client_order_id} in {symbol} got {call.fate} {call.status} {call.code}")
+        return call
+
+
+def trade_ids(cloud: SimCloud) -> set[tuple[str, int]]:
+    """(symbol, trade id) of every trade in the database."""
+    trades = cloud.projections.database.fold.trades
+    return {(symbol, trade.trade_id) for symbol, told in trades.items() for trade in told}
+
+
+async def _comes_true(is_true: Callable[[], bool], seconds: float) -> bool:
+    deadline_s = _now_s() + seconds
+    while not is_true():
+        if _now_s() > deadline_s:
+            return False
+        await asyncio.sleep(0.05)
+    return True
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

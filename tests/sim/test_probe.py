@@ -1,0 +1,79 @@
+"""What comes after a world's storm asks the exchange, not the luck of its clients."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+from unittest.mock import patch
+
+from exchange_core.topology import trades_channel
+from exchange_fanout.hub import FeedUnavailableError, Hub
+from simulation.checks import examine
+from simulation.directory import OPERATOR
+from simulation.market import SYMBOLS, USERS
+from simulation.probe import Probe
+from simulation.weather import Weather
+from simulation.world import live
+
+HEALTHY_FEED = "feed: whole when healthy"
+CALM = Weather(chaos_s=3.0)
+
+
+def test_a_listener_whom_the_feed_refuses_for_a_while_asks_again_and_hears_all() -> None:
+    """GIVEN a feed that cannot be joined for some time, as when Redis is away WHEN the listener is told to try again
+    THEN it does, though its connection stands."""
+    watch: Any = Hub.watch
+    refused: list[str] = []
+
+    async def away_at_first(hub: Hub, watchers: Sequence[Any], *, timeout_s: float) -> None:
+        if len(refused) < 2 * len(SYMBOLS):
+            refused.append(watchers[0].channel)
+            raise FeedUnavailableError(watchers[0].channel)
+        await watch(hub, watchers, timeout_s=timeout_s)
+
+    with patch.object(Hub, "watch", away_at_first):
+        aftermath = live(0, weather=CALM)
+    assert set(refused) == {trades_channel(symbol) for symbol in SYMBOLS}
+    assert len({heard.message["symbol"] for heard in aftermath.history.trades}) > 1, "those that were not poisoned"
+    assert examine(aftermath).is_clean
+
+
+def test_a_listener_who_is_never_let_in_is_found() -> None:
+    async def away(_: Hub, watchers: Sequence[Any], *, timeout_s: float) -> None:
+        del timeout_s
+        raise FeedUnavailableError(watchers[0].channel)
+
+    with patch.object(Hub, "watch", away):
+        found = examine(live(0, weather=CALM)).found
+    assert found.keys() == {HEALTHY_FEED}
+    assert "could not be subscribed" in found[HEALTHY_FEED][0]
+
+
+def test_the_probe_does_not_depend_on_what_the_users_have_left() -> None:
+    """GIVEN users who have nothing available any more WHEN a symbol is poisoned THEN the others are seen to trade."""
+    run: Any = Probe.run
+    withdrawn: list[str] = []
+
+    async def run_among_the_poor(probe: Probe, sick: str, others: list[str]) -> None:
+        gateway = probe.desk.gateways[0]
+        for user_id in USERS:
+            balances = await probe.desk.call(user_id, "balances", "GET", "/api/v1/balances", host=gateway)
+            for balance in balances.answer["balances"]:
+                if Decimal(str(balance["available"])) > 0:
+                    transfer = f"last-{user_id}-{balance['asset']}"
+                    body = {
+                        "user_id": user_id,
+                        "asset": balance["asset"],
+                        "amount": str(balance["available"]),
+                        "transfer_id": transfer,
+                    }
+                    path = "/api/v1/admin/withdrawals"
+                    call = await probe.desk.call(OPERATOR, "withdrawals", "POST", path, host=gateway, body=body)
+                    assert call.is_promise, call
+                    withdrawn.append(transfer)
+        assert not await probe.rest()
+        await run(probe, sick, others)
+
+    with patch.object(Probe, "run", run_among_the_poor):
+        verdict = examine(live(0, weather=CALM))
+    assert len(withdrawn) >= len(USERS)
+    assert verdict.is_clean, str(verdict)
