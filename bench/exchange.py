@@ -21,6 +21,7 @@ import orjson
 from bench.counting_proxy import CountingProxy
 from bench.open_loop import LoadResult, milliseconds, run_open_loop
 from crossbook.api_client import Account, ApiClient
+from crossbook.hearing import hear
 from crossbook.site import Site
 from crossbook.twin import Twin, TwinOptions
 from exchange_adapters.dynamodb_journal import DynamoJournal
@@ -163,11 +164,12 @@ async def _wait_funded(user: Account) -> None:
 async def _watch(market: Market, subscribed: asyncio.Event) -> None:
     async with aiohttp.ClientSession() as session, session.ws_connect(market.twin.websocket_url) as feed:
         await feed.send_json({"action": "subscribe", "symbol": PROBE_SYMBOL})
-        async for message in feed:
+        async for message in hear(feed):
             arrived_s = time.perf_counter()
-            content = orjson.loads(message.data)
-            subscribed.set()
-            if content.get("event") == "trade":
+            content = orjson.loads(message)
+            if content.get("event") == "subscribed":
+                subscribed.set()
+            elif content.get("event") == "trade":
                 waiting = market.seen.pop(round(content["quantity"] * 10_000), None)
                 if waiting is not None and not waiting.done():
                     waiting.set_result(arrived_s)

@@ -13,9 +13,11 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 import aiohttp
+import orjson
 
 from crossbook.api_client import Account, ApiClient, ApiError, ApiProblemError, ApiUnavailableError
 from crossbook.errors import TwinError
+from crossbook.hearing import hear
 
 PRICES: Final = {"BTCUSDT": Decimal(50_000), "ETHUSDT": Decimal(3_000)}
 """Symbols of different partitions, and around which price they are traded."""
@@ -192,8 +194,8 @@ class Load:
                 async with self._apis[0].session.ws_connect(url, heartbeat=2.0) as socket:
                     for symbol in PRICES:
                         await socket.send_json({"action": "subscribe", "symbol": symbol})
-                    async for message in socket:
-                        if message.type is aiohttp.WSMsgType.TEXT and message.json()["event"] == "trade":
+                    async for message in hear(socket):
+                        if orjson.loads(message)["event"] == "trade":
                             self.traded.beat()
             await asyncio.sleep(LOOK_EVERY_S)
 

@@ -20,6 +20,7 @@ from crossbook.accounts import fund, make_accounts
 from crossbook.api_client import Account, ApiClient, ApiError
 from crossbook.demo import OPERATOR, PASSWORD
 from crossbook.errors import TwinError
+from crossbook.hearing import hear
 from crossbook.replay_patience import Patience
 from crossbook.simulate_quotes import Market
 from crossbook.state import StateDirectory
@@ -218,10 +219,8 @@ async def _watch(options: CheckOptions, seen: SeenTrades) -> None:
         session.ws_connect(options.websocket_url) as socket,
     ):
         await socket.send_json({"action": "subscribe", "symbol": options.symbol})
-        async for text in socket:
-            if text.type is not aiohttp.WSMsgType.TEXT:
-                continue
-            message = json.loads(text.data, parse_float=Decimal)
+        async for text in hear(socket):
+            message = json.loads(text, parse_float=Decimal)
             if message.get("event") == "subscribed":
                 seen.is_subscribed.set()
             elif message.get("event") == "trade":

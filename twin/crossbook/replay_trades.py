@@ -6,6 +6,8 @@ from typing import Any, Final
 import aiohttp
 import orjson
 
+from crossbook.hearing import hear
+
 RECONNECT_S: Final = 0.25
 HEARTBEAT_S: Final = 15.0
 
@@ -38,9 +40,8 @@ class TradeWatch:
         async with session.ws_connect(self._websocket_url, heartbeat=HEARTBEAT_S) as socket:
             self.connection_count += 1
             await socket.send_json({"action": "subscribe", "symbol": self._symbol})
-            async for message in socket:
-                if message.type is aiohttp.WSMsgType.TEXT:
-                    self._take(orjson.loads(message.data))
+            async for message in hear(socket):
+                self._take(orjson.loads(message))
 
     def _take(self, message: dict[str, Any]) -> None:
         if message.get("event") == "subscribed":

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import aiohttp
 
+from crossbook.hearing import hear
+
 RETRY_S: Final = 1.0
 HEARTBEAT_S: Final = 20.0
 PRIVATE_CHANNELS: Final = frozenset({"orders", "balances"})
@@ -34,16 +36,16 @@ class Wishes:
 
 
 async def watch(url: str, wishes: Wishes, *, show: Callable[[str], None], report: Callable[[str], None]) -> None:
-    """Subscribe and show every message as it was sent, until cancelled; connects again when the connection is lost."""
+    """Subscribe and show every message as it was sent, until cancelled; connects again when the connection is lost,
+    and asks again when the feed was away."""
     async with aiohttp.ClientSession() as session:
         while True:
             try:
                 async with session.ws_connect(url, heartbeat=HEARTBEAT_S) as socket:
                     for request in wishes.requests():
                         await socket.send_json(request)
-                    async for message in socket:
-                        if message.type is aiohttp.WSMsgType.TEXT:
-                            show(message.data)
+                    async for message in hear(socket):
+                        show(message)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 report(f"{url}: {error}")
             report(f"the connection is lost: trying again in {RETRY_S:.0f} s")
