@@ -45,6 +45,12 @@ class SlotCommit:
         await self.feed(encoded.data)
         return journaled_ns
 
+    async def look_beyond(self, n: int) -> None:
+        """Raises SlotTakenError when another matcher has written after slot `n`: whoever writes no slot himself would
+        not learn of it, and hold what he knows for the latest."""
+        if await self._journal.read(self._partition, n, 1):
+            raise SlotTakenError(f"slot {n + 1} of partition {self._partition} is another matcher's")
+
     async def feed(self, data: bytes) -> None:
         """Add a journaled slot to the stream, as often as it takes; readers pass over repeats."""
 

@@ -12,8 +12,9 @@ the last diff before the silence learns of it.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import orjson
@@ -78,19 +79,29 @@ class MarketPublication:
         if symbols:
             await self._write(engine, symbols, messages, at_ms)
 
+    def is_due(self, engine: PartitionEngine) -> bool:
+        """Whether `refresh` would write."""
+        return not self._is_left_alone() and any(self._stale(engine))
+
     async def refresh(self, engine: PartitionEngine, at_ms: int) -> None:
         """Write the caches again of symbols that were not written for a while."""
+        if stale := list(islice(self._stale(engine), _REFRESH_SYMBOLS)):
+            await self._write(engine, stale, [], at_ms)
+
+    def _stale(self, engine: PartitionEngine) -> Iterator[str]:
         before_s = asyncio.get_running_loop().time() - REFRESH_S
-        stale = [symbol for symbol in engine.instruments if self._published_at_s.get(symbol, before_s) <= before_s]
-        if stale:
-            await self._write(engine, stale[:_REFRESH_SYMBOLS], [], at_ms)
+        return (symbol for symbol in engine.instruments if self._published_at_s.get(symbol, before_s) <= before_s)
+
+    def _is_left_alone(self) -> bool:
+        now_s = asyncio.get_running_loop().time()
+        return self._failed_at_s is not None and now_s < self._failed_at_s + _PAUSE_AFTER_FAILURE_S
 
     async def _write(
         self, engine: PartitionEngine, symbols: Iterable[str], messages: list[tuple[str, bytes]], at_ms: int
     ) -> None:
-        now_s = asyncio.get_running_loop().time()
-        if self._failed_at_s is not None and now_s < self._failed_at_s + _PAUSE_AFTER_FAILURE_S:
+        if self._is_left_alone():
             return
+        now_s = asyncio.get_running_loop().time()
         cache: dict[str, bytes] = {}
         books: dict[str, PublishedBook] = {}
         instruments = engine.instruments

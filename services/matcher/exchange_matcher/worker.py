@@ -5,6 +5,7 @@ the batch's messages are carried into the recovered partition, where what was jo
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter
@@ -216,8 +217,12 @@ class _Rounds:
             return self._engine.image()
 
     async def refresh_caches(self) -> None:
-        """Write the caches that were not written for a while."""
-        await self._publication.refresh(self._engine, self._now_ms)
+        """Write the caches that were not written for a while, while the journal says that they are true. Raises
+        SlotTakenError when another matcher has written since."""
+        if self._publication.is_due(self._engine):
+            with contextlib.suppress(*PASSING_FAULTS):
+                await self._commit.look_beyond(self.n)
+                await self._publication.refresh(self._engine, self._now_ms)
 
     async def receive(self) -> Sequence[Delivery]:
         """What has come, waiting for it no longer than until something falls due; nothing if the queue is away.

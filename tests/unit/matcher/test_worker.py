@@ -265,6 +265,25 @@ async def test_an_emptied_redis_is_filled_again_without_any_order():
 
 
 @in_virtual_time
+async def test_who_does_not_know_the_last_slot_does_not_write_the_book_again():
+    """GIVEN two matchers on one partition WHEN one of them writes a slot THEN the other never puts the book of
+    before that slot into the cache, though it writes no slot itself."""
+    world = await listed_world()
+    hosts = [world.start(name, has_own_leases=True) for name in ("matcher-1", "matcher-2")]
+    await world.until_drained()
+    await asyncio.sleep(1)
+    await world.send(order(10, entered_at_ms=world.clock.now_ms()))
+    await world.until_drained()
+    last = len([event for slot in await world.slots() for event in slot.events if event.symbol == SYMBOL])
+    await asyncio.sleep(0.1)
+    for _ in range(120):
+        assert orjson.loads(await world.cached_book() or b"")["seq"] == last
+        await asyncio.sleep(0.1)
+    for host in hosts:
+        await host.stop()
+
+
+@in_virtual_time
 async def test_an_idle_partition_journals_heartbeats():
     world = World()
     host = world.start()
