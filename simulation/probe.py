@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Final
 
 from exchange_adapters.sim import SimCloud
@@ -69,14 +70,14 @@ class Probe:
             return any(traded == symbol for traded, _ in trade_ids(self.cloud) - traded_before)
 
         deadline_s = _now_s() + PROBE_S
-        for attempt in range(100):
+        for attempt in count():
             await self._place(SELLER, symbol, "sell", f"probe-{symbol}-sell-{attempt}")
             await self._place(BUYER, symbol, "buy", f"probe-{symbol}-buy-{attempt}")
             if await _comes_true(has_traded, 2.0):
                 return
             if _now_s() > deadline_s:
-                break
-        self.slow.append(f"there was no trade in {symbol} in {PROBE_S} s")
+                self.slow.append(f"there was no trade in {symbol} in {PROBE_S} s")
+                return
 
     async def _place(self, user_id: str, symbol: str, side: str, client_order_id: str, *, gateway: int = 1) -> Call:
         """An order at the reference price, as soon as no circuit breaker is in its way."""
