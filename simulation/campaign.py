@@ -3,6 +3,7 @@
 One line of JSON a seed is appended as it ends, so a campaign that was stopped goes on where it was: a seed whose line
 is there is not lived again. All lines of a file are of one commit and one Python version, for a seed is another story
 on another; else it ends with 2. Ends with the figures of all lines, and with 1 if any seed was not clean.
+`simulation.totals` adds up the files of several commits.
 """
 
 import argparse
@@ -14,12 +15,11 @@ import subprocess
 import sys
 import time
 import traceback
-from collections import Counter
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from simulation.checks import examine
+from simulation.totals import known_lines, totals
 from simulation.world import live
 
 
@@ -47,43 +47,6 @@ def seeds_of(text: str) -> range:
     return range(int(first), int(last or first) + 1)
 
 
-def totals(lines: Iterable[dict[str, Any]]) -> str:
-    """The figures of all seeds."""
-    sums: Counter[str] = Counter()
-    faults: Counter[str] = Counter()
-    kinds: Counter[str] = Counter()
-    seeds, dirty = 0, []
-    for line in lines:
-        seeds += 1
-        if line["found"]:
-            dirty.append(line["seed"])
-        kinds.update(line.get("weather", ()))
-        sums["cpu_s"] += line.get("cpu_s", 0)
-        for name, value in line["figures"].items():
-            if name == "faults":
-                faults.update(value)
-            else:
-                sums[name] += value
-    rows = [f"seeds            {seeds:,}, not clean: {len(dirty)} {dirty[:20] or ''}"]
-    rows.append(
-        f"simulated hours  {sums.pop('virtual_s', 0) / 3600:,.1f} in {sums.pop('cpu_s', 0) / 3600:,.1f} hours of CPU"
-    )
-    rows.append(f"settled after    {sums.pop('settle_s', 0) / max(1, seeds):.1f} s on average")
-    rows += [f"{name:<17}{value:,.0f}" for name, value in sums.items()]
-    rows.append("faults           " + ", ".join(f"{kind} {count:,}" for kind, count in sorted(faults.items())))
-    rows.append("weather          " + ", ".join(f"{kind} in {count:,}" for kind, count in sorted(kinds.items())))
-    return "\n".join(rows)
-
-
-def known_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """What an earlier run has written; a line that was cut off by a kill is passed over."""
-    for text in path.read_text().splitlines() if path.exists() else ():
-        try:
-            yield json.loads(text)
-        except json.JSONDecodeError:
-            continue
-
-
 def run(seeds: range, processes: int, path: Path, seconds: float) -> int:
     """Live through the seeds that are not in the file yet, for at most so long."""
     lived_on = _lived_on()
@@ -107,7 +70,7 @@ def run(seeds: range, processes: int, path: Path, seconds: float) -> int:
                 break
         pool.terminate()
     lines = list(known_lines(path))
-    sys.stdout.write(f"commit           {lived_on}\n{totals(lines)}\n")
+    sys.stdout.write(f"{totals(lines)}\n")
     return 1 if any(line["found"] for line in lines) else 0
 
 
