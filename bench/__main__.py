@@ -32,7 +32,7 @@ from bench.tables import (
     recovery_table,
     state_table,
 )
-from crossbook.replay_report import make_console
+from crossbook.replay.report import make_console
 
 Figures = TypeVar("Figures")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from crossbook.replay_recording import Action, read_recording
+from crossbook.replay.recording import Action, read_recording
 from exchange_core.codec import Slot, encode_slot
 from exchange_core.commands import CancelOrder, Command, ListInstrument, PlaceOrder
 from exchange_core.engine import PartitionEngine

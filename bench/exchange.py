@@ -20,8 +20,8 @@ import orjson
 
 from bench.counting_proxy import CountingProxy
 from bench.open_loop import LoadResult, milliseconds, run_open_loop
-from crossbook.api_client import Account, ApiClient
-from crossbook.hearing import hear
+from crossbook.clients.api_client import Account, ApiClient
+from crossbook.clients.hearing import hear
 from crossbook.site import Site
 from crossbook.twin import Twin, TwinOptions
 from exchange_adapters.dynamodb_journal import DynamoJournal

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from crossbook.api_client import ApiError
-from crossbook.replay_report import percentile
+from crossbook.clients.api_client import ApiError
+from crossbook.replay.report import percentile
 
 CALLS_IN_FLIGHT_MAX = 4_000
 """More than this means that the server is lost at this rate; further calls are counted as failed."""

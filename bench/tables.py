@@ -10,7 +10,7 @@ from bench.exchange import CostResult, ProbeResult
 from bench.open_loop import LoadResult
 from bench.recovery import CatchUpResult, RecoveryResult
 from bench.state import StateResult
-from crossbook.replay_report import DESIGN_ACCEPT_MS
+from crossbook.replay.report import DESIGN_ACCEPT_MS
 
 CALLS_SHOWN = 10
 

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 from unittest.mock import patch
 
-import exchange_gateway.orders
+import exchange_gateway.trading.orders
 import exchange_matcher.recovery
 from exchange_adapters.sim import SimHistory, SimJournal, SimWallets
 from exchange_adapters.sim.projections import SimProjection, SimProjections
 from exchange_core.memory import CommandMemory
 from exchange_core.topology import Topology
 from exchange_core.triggers import TriggerBook
-from exchange_gateway.holds import _Transaction
-from exchange_gateway.nodes import NodeLease
-from exchange_gateway.sweeper import Sweeper
+from exchange_gateway.trading.holds import _Transaction
+from exchange_gateway.trading.nodes import NodeLease
+from exchange_gateway.trading.sweeper import Sweeper
 from exchange_matcher.commit import SlotCommit
 from exchange_matcher.publication import MarketPublication
 from exchange_matcher.worker import _Rounds
@@ -218,12 +218,12 @@ ABLATIONS: Final[dict[str, Ablation]] = {
         tells=frozenset({"clients: promises are kept"}),
     ),
     "only settled orders are found": Ablation(
-        patches=[(exchange_gateway.orders, "_on_its_way", broken.only_what_is_settled)],
+        patches=[(exchange_gateway.trading.orders, "_on_its_way", broken.only_what_is_settled)],
         weather=Weather(delay_ms=(0, 200)),
         tells=frozenset({"clients: reads are true"}),
     ),
     "the gateway rounds prices": Ablation(
-        patches=[(exchange_gateway.orders, "price_order", broken.round_up)],
+        patches=[(exchange_gateway.trading.orders, "price_order", broken.round_up)],
         weather=_FAIR,
         tells=frozenset({"clients: orders were asked for"}),
     ),

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final
 
-import exchange_gateway.orders
+import exchange_gateway.trading.orders
 from exchange_adapters.sim import SimWallets
 from exchange_adapters.sim.projections import SimProjection
 from exchange_core.codec import Slot, decode_slot
@@ -17,8 +17,8 @@ from exchange_core.ids import IdGenerator
 from exchange_core.ports import Delivery, Intent
 from exchange_core.topology import Topology
 from exchange_core.triggers import TriggerBook
-from exchange_gateway.holds import Admitted, FundsShort
 from exchange_gateway.problems import Code, ProblemError
+from exchange_gateway.trading.holds import Admitted, FundsShort
 from exchange_matcher.slots import EncodedSlot
 from exchange_matcher.worker import _Rounds
 
@@ -178,5 +178,5 @@ _SETTLE: Final[Any] = SimWallets.settle
 _STORE: Final[Any] = SimWallets._store
 _REFUSE: Final[Any] = SimWallets._refuse
 _ORDERS_QUEUE: Final[Any] = Topology.orders_queue
-_PRICE_ORDER: Final[Any] = exchange_gateway.orders.price_order  # type: ignore[attr-defined]
+_PRICE_ORDER: Final[Any] = exchange_gateway.trading.orders.price_order  # type: ignore[attr-defined]
 _POSITIONS: Final[dict[int, dict[int, int]]] = {}

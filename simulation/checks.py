@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from crossbook.audit import CHECKS as AUDIT_CHECKS
-from crossbook.audit_checks import Judgement, judge
+from crossbook.audit.checks import Judgement, judge
+from crossbook.audit.run import CHECKS as AUDIT_CHECKS
 from exchange_adapters.sim import SimHistory, SimProjections
 from exchange_adapters.sim.virtual_time import run_virtual
 from exchange_core.codec import Slot, decode_slot

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from crossbook.audit_fold import FoldedOrder, JournalFold
+from crossbook.audit.fold import FoldedOrder, JournalFold
 from exchange_core.events import FundsDeposited, FundsWithdrawn
 from exchange_core.money import to_steps
 from simulation.history import Call, History

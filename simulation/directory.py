@@ -8,7 +8,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from exchange_adapters.sim import START_MS
-from exchange_gateway.identity import IssuedTokens
+from exchange_gateway.access.identity import IssuedTokens
 from exchange_gateway.problems import Code, ProblemError
 
 ISSUER: Final = "https://simulated.example/pool"

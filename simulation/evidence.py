@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from crossbook.audit_evidence import CANDLE_COLUMNS, LEDGER_COLUMNS, ORDER_COLUMNS, DatabaseEvidence, Evidence, inflate
+from crossbook.audit.evidence import CANDLE_COLUMNS, LEDGER_COLUMNS, ORDER_COLUMNS, DatabaseEvidence, Evidence, inflate
 from exchange_adapters import projection_rows
 from exchange_adapters.sim import SimCloud
 from exchange_core.codec import Slot

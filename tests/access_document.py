@@ -15,9 +15,9 @@ what does not exist.
 
 How it is kept: every query names the user of the token or the key, never one from the request, and so
 does the stream's subscription
-([routes_orders.py](../services/gateway/exchange_gateway/routes_orders.py)); a token counts only with signature, issuer,
+([routes/orders.py](../services/gateway/exchange_gateway/routes/orders.py)); a token counts only with signature, issuer,
 client, use, expiry *and* a session that stands ([tokens.py](../libs/adapters/exchange_adapters/tokens.py)); a signed
-request counts once ([signatures.py](../services/gateway/exchange_gateway/signatures.py)).
+request counts once ([access/signatures.py](../services/gateway/exchange_gateway/access/signatures.py)).
 
 Each row is a try that a test makes, with the answer that it must get; after each one on the whole exchange, her order,
 her balances and her key must be as they were. The tables are written from the tests

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any, Final
 
-from crossbook.api_client import Account, ApiClient, ApiUnavailableError
+from crossbook.clients.api_client import Account, ApiClient, ApiUnavailableError
 from crossbook.twin import Twin
 from tests.acceptance.market import Market
 from tests.acceptance.trader import written

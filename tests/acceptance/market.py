@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from crossbook.api_client import Account, ApiProblemError
+from crossbook.clients.api_client import Account, ApiProblemError
 from tests.acceptance.feed import Feed, connected
 from tests.acceptance.trader import Trader
 from tests.eventually import eventually

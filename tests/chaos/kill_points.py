@@ -25,10 +25,10 @@ from typing import Any
 
 import aiohttp
 
-from crossbook.api_client import Account, ApiClient, ApiProblemError
-from crossbook.audit import audit_exchange
+from crossbook.audit.run import audit_exchange
+from crossbook.clients.api_client import Account, ApiClient, ApiProblemError
+from crossbook.clients.patience import Patience
 from crossbook.processes import Child
-from crossbook.replay_patience import Patience
 from crossbook.twin import Twin, TwinOptions
 from exchange_adapters.kill_points import KILL_AT, kill_points
 from exchange_fanout.app import Ports as FanoutPorts

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from crossbook.chaos import run_chaos
+from crossbook.chaos.run import run_chaos
 
 SEED = 3
 SECONDS = 30.0

@@ -3,9 +3,9 @@
 import asyncio
 from pathlib import Path
 
-from crossbook.audit import audit_exchange
-from crossbook.replay import ReplayOptions, replay
-from crossbook.replay_recording import read_recording
+from crossbook.audit.run import audit_exchange
+from crossbook.replay.command import ReplayOptions, replay
+from crossbook.replay.recording import read_recording
 from crossbook.twin import Twin
 from tests.chaos.order_flow import write_order_flow
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from crossbook.api_client import ApiClient, ApiUnavailableError
+from crossbook.clients.api_client import ApiClient, ApiUnavailableError
 from crossbook.twin import Twin
 from tests.chaos.kill_points import OPTIONS, POINTS, Chronicle, Flow, arming, audit, die_everywhere, start_armed
 from tests.eventually import eventually
@@ -17,7 +17,7 @@ PATIENTLY_S = 15.0
 """A sweeper sends again what is older than three seconds."""
 WITHOUT_SWEEPER = """
 import asyncio
-from exchange_gateway import sweeper
+from exchange_gateway.trading import sweeper
 from exchange_gateway.__main__ import main
 
 async def never(self):

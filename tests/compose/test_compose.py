@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from crossbook.api_client import ApiClient
+from crossbook.clients.api_client import ApiClient
 from crossbook.demo import FUNDS, PASSWORD
 from tests.compose.exchange import ROOT, ContainerExchange, DockerError
 from tests.eventually import eventually

@@ -19,7 +19,7 @@ import orjson
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from crossbook.api_client import Account, ApiClient
+from crossbook.clients.api_client import Account, ApiClient
 from crossbook.twin import Twin
 from tests.eventually import eventually
 

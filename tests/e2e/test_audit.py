@@ -9,10 +9,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from crossbook.api_client import ApiClient
-from crossbook.audit import audit_exchange
-from crossbook.audit_checks import CheckResult
+from crossbook.audit.checks import CheckResult
+from crossbook.audit.run import audit_exchange
 from crossbook.bootstrap import Cloud, open_cloud
+from crossbook.clients.api_client import ApiClient
 from crossbook.twin import Twin
 
 WAIT_S = 20.0

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 import pytest
 
-from crossbook.api_client import Account, ApiClient
+from crossbook.clients.api_client import Account, ApiClient
 from crossbook.twin import Twin, TwinOptions
 
 PASSWORD = "Correct-horse-1"

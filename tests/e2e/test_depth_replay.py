@@ -21,8 +21,8 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
-from crossbook.replay import SYMBOL, ReplayOptions, replay
-from crossbook.replay_recording import Recording, read_recording
+from crossbook.replay.command import SYMBOL, ReplayOptions, replay
+from crossbook.replay.recording import Recording, read_recording
 from crossbook.twin import Twin
 from exchange_core.market_data import BOOK_CACHE_LEVELS
 from exchange_core.topology import order_book_key

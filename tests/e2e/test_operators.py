@@ -8,8 +8,8 @@ import aiohttp
 import asyncpg
 import orjson
 
-from crossbook.api_client import Account, ApiClient, ApiProblemError
-from crossbook.audit import audit_exchange
+from crossbook.audit.run import audit_exchange
+from crossbook.clients.api_client import Account, ApiClient, ApiProblemError
 from crossbook.twin import Twin
 from tests.eventually import eventually
 

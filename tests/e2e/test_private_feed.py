@@ -6,7 +6,7 @@ from typing import Any
 
 import aiohttp
 
-from crossbook.api_client import ApiClient
+from crossbook.clients.api_client import ApiClient
 from crossbook.twin import Twin
 
 PATIENCE_S = 20.0

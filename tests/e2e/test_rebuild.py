@@ -6,9 +6,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from crossbook.api_client import ApiClient
-from crossbook.audit import audit_exchange
+from crossbook.audit.run import audit_exchange
 from crossbook.bootstrap import open_cloud
+from crossbook.clients.api_client import ApiClient
 from crossbook.errors import ProcessError
 from crossbook.options import TwinOptions
 from crossbook.persister_tools import rebuild

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from crossbook.api_client import ApiClient, ApiProblemError
 from crossbook.bootstrap import open_cloud
+from crossbook.clients.api_client import ApiClient, ApiProblemError
 from crossbook.options import TwinOptions
 from crossbook.twin import Twin
 from tests.eventually import eventually

@@ -6,7 +6,7 @@ import sys
 
 import asyncpg
 
-from crossbook.audit import audit_exchange
+from crossbook.audit.run import audit_exchange
 from crossbook.simulate import SimulationOptions, simulate
 from crossbook.twin import Twin
 from tests.eventually import eventually

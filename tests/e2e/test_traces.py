@@ -2,7 +2,7 @@
 
 import secrets
 
-from crossbook.api_client import ApiClient
+from crossbook.clients.api_client import ApiClient
 from crossbook.trace_command import collected, tree_lines
 from crossbook.twin import Twin
 from tests.eventually import eventually

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from crossbook.api_client import ApiClient
+from crossbook.clients.api_client import ApiClient
 from crossbook.demo import FUNDS, INSTRUMENTS, PASSWORD
 from crossbook.state import Running, StateDirectory, is_alive
 from tests.eventually import eventually

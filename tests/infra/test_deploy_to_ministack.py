@@ -17,13 +17,14 @@ from typing import Any
 import aioboto3
 import pytest
 
-from crossbook import aws_server, persister_tools
+from crossbook import persister_tools
 from crossbook.backing import Backing
 from crossbook.bootstrap import UserPool
 from crossbook.check import CheckOptions, check
 from crossbook.demo import PASSWORD
 from crossbook.ports import LOOPBACK
 from crossbook.seed import create_users, seed
+from crossbook.servers import aws
 from crossbook.services import services, wishes
 from crossbook.site import Site
 from exchange_core.topology import Topology
@@ -100,7 +101,7 @@ class Cloud:
 async def cloud(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cloud]:
     directory = tmp_path_factory.mktemp("deployed")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(aws_server, "SERVICES", "")  # all that it has
+        patch.setattr(aws, "SERVICES", "")  # all that it has
         running = services(matchers=1)
         async with Backing(
             directory / "backing", wishes=wishes(running, gateway_port=0, fanout_port=0), durable=False

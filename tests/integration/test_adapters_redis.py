@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from crossbook.ports import PortAllocator, PortWish
 from crossbook.processes import Supervisor
-from crossbook.redis_server import RedisServer
+from crossbook.servers.redis import RedisServer
 from crossbook.twin import Backing
 from exchange_adapters import redis_market
 from exchange_adapters.redis_market import (

@@ -16,8 +16,8 @@ from typing import Any
 
 import aiohttp
 
-from crossbook.replay_recording import Recording, read_recording
-from crossbook.replay_schedule import Skipped, Step, steps
+from crossbook.replay.recording import Recording, read_recording
+from crossbook.replay.schedule import Skipped, Step, steps
 from exchange_core.commands import CancelOrder, Command, ListInstrument, PlaceOrder
 from exchange_core.engine import PartitionEngine
 from exchange_core.instruments import Instrument

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from crossbook.api_client import Account, ApiClient
-from crossbook.audit import audit
-from crossbook.audit_evidence import EvidenceReader
+from crossbook.audit.evidence import EvidenceReader
+from crossbook.audit.run import audit
 from crossbook.backing import Backing
+from crossbook.clients.api_client import Account, ApiClient
 from crossbook.ports import LOOPBACK, PortAllocator
 from crossbook.processes import Supervisor
 from crossbook.seed import PASSWORD, create_users, seed

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from crossbook.replay import ReplayOptions, replay
-from crossbook.replay_recording import Recording, read_recording
+from crossbook.replay.command import ReplayOptions, replay
+from crossbook.replay.recording import Recording, read_recording
 from crossbook.twin import Twin
 from tests.eventually import eventually
 

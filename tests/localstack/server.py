@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from crossbook.aws_server import REGION
 from crossbook.bootstrap import Cloud, open_cloud
 from crossbook.environment import inherited_environment
 from crossbook.ports import LOOPBACK, PortAllocator, PortWish
 from crossbook.processes import ProcessSpec, Supervisor
+from crossbook.servers.aws import REGION
 from tests.localstack import compose
 
 HERE = Path(__file__).parent

@@ -9,14 +9,15 @@ from typing import Self
 
 from redis.asyncio import Redis
 
-from crossbook import bootstrap, persister_tools, postgres_server, redis_server
-from crossbook.aws_server import AwsServer
+from crossbook import bootstrap, persister_tools
 from crossbook.bootstrap import Cloud
 from crossbook.errors import SetupError
 from crossbook.ports import PortAllocator, PortWish
-from crossbook.postgres_server import PostgresServer, create_database
 from crossbook.processes import ProcessSpec, Report, Supervisor, end_strays, ignore_report
-from crossbook.redis_server import RedisServer
+from crossbook.servers import postgres, redis
+from crossbook.servers.aws import AwsServer
+from crossbook.servers.postgres import PostgresServer, create_database
+from crossbook.servers.redis import RedisServer
 from crossbook.site import Site
 from crossbook.state import Running, RunningProcess, StateDirectory, World, process_start_time_s
 from exchange_core.topology import Topology
@@ -155,9 +156,9 @@ class Backing:
         self._cloud = await self._open.enter_async_context(bootstrap.open_cloud(self.aws_environment))
 
     async def _check_external(self) -> None:
-        if self._database_url is not None and not await postgres_server.answers(self._database_url):
+        if self._database_url is not None and not await postgres.answers(self._database_url):
             raise SetupError("PostgreSQL, which DATABASE_URL names, does not answer: start it, or unset the variable")
-        if self._redis_url is not None and not await redis_server.answers(self._redis_url):
+        if self._redis_url is not None and not await redis.answers(self._redis_url):
             raise SetupError("Redis, which REDIS_URL names, does not answer: start it, or unset the variable")
 
     async def _server_specs(self, world: World) -> list[ProcessSpec]:

@@ -16,13 +16,13 @@ import aiohttp
 import typer
 
 from crossbook import control
-from crossbook.accounts import fund, make_accounts
-from crossbook.api_client import Account, ApiClient, ApiError
+from crossbook.clients.accounts import fund, make_accounts
+from crossbook.clients.api_client import Account, ApiClient, ApiError
+from crossbook.clients.hearing import hear
+from crossbook.clients.patience import Patience
+from crossbook.clients.quotes import Market
 from crossbook.demo import OPERATOR, PASSWORD
 from crossbook.errors import TwinError
-from crossbook.hearing import hear
-from crossbook.replay_patience import Patience
-from crossbook.simulate_quotes import Market
 from crossbook.state import StateDirectory
 from crossbook.terminal import report
 from exchange_core.checks import band

@@ -11,16 +11,16 @@ import typer
 
 from crossbook import control, tables
 from crossbook import watch as watching
-from crossbook.audit_command import audit_command
+from crossbook.audit.command import audit_command
 from crossbook.bench_command import bench_command
-from crossbook.chaos_command import chaos_command
+from crossbook.chaos.command import chaos_command
 from crossbook.check import check_command
-from crossbook.container_commands import bootstrap_command, seed_command
+from crossbook.containers.commands import bootstrap_command, seed_command
 from crossbook.costs.cost_command import cost_command
 from crossbook.errors import TwinError
 from crossbook.options import AWS_PORT, FANOUT_PORT, GATEWAY_PORT, TwinOptions
 from crossbook.rebuild import rebuild_command
-from crossbook.replay import replay_command
+from crossbook.replay.command import replay_command
 from crossbook.simulate import simulate_command
 from crossbook.state import StateDirectory
 from crossbook.terminal import console, errors, report

@@ -8,8 +8,8 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
-from crossbook.api_client import Account, ApiClient, ApiProblemError, ApiUnavailableError
 from crossbook.bootstrap import OPERATORS_GROUP, Cloud, UserPool
+from crossbook.clients.api_client import Account, ApiClient, ApiProblemError, ApiUnavailableError
 from crossbook.demo import FUNDS, INSTRUMENTS, OPERATOR, PASSWORD, USERS
 from crossbook.errors import SeedError
 

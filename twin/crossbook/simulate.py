@@ -18,13 +18,13 @@ from typing import Annotated, Any, Final
 import typer
 
 from crossbook import control
-from crossbook.accounts import fund, make_accounts
-from crossbook.api_client import Account, ApiClient, ApiError, ApiProblemError
+from crossbook.clients.accounts import fund, make_accounts
+from crossbook.clients.api_client import Account, ApiClient, ApiError, ApiProblemError
+from crossbook.clients.patience import Patience
+from crossbook.clients.quotes import SIZES, FairPrice, Market, Resting, gap_ticks, next_move, quotes, take
+from crossbook.clients.trades import TradeWatch
 from crossbook.demo import OPERATOR, PASSWORD
 from crossbook.errors import TwinError
-from crossbook.replay_patience import Patience
-from crossbook.replay_trades import TradeWatch
-from crossbook.simulate_quotes import SIZES, FairPrice, Market, Resting, gap_ticks, next_move, quotes, take
 from crossbook.state import StateDirectory
 from crossbook.terminal import console, report
 from exchange_core.money import steps_text, to_steps

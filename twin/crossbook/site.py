@@ -4,8 +4,8 @@ import json
 import secrets
 from dataclasses import dataclass, field
 
-from crossbook.aws_server import REGION
 from crossbook.bootstrap import UserPool, endpoint
+from crossbook.servers.aws import REGION
 from exchange_core.topology import Topology
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from crossbook.hearing import hear
+from crossbook.clients.hearing import hear
 
 RETRY_S: Final = 1.0
 HEARTBEAT_S: Final = 20.0

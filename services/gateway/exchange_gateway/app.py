@@ -43,37 +43,37 @@ from exchange_core.ports import (
     WalletHolds,
 )
 from exchange_core.topology import API_KEYS_CHANNEL, INSTRUMENTS_CHANNEL, SESSIONS_CHANNEL
-from exchange_gateway.amends import AmendDesk
-from exchange_gateway.api_keys import ApiKeyDesk
-from exchange_gateway.catalogue import InstrumentCatalogue
-from exchange_gateway.commands_out import CommandDesk
+from exchange_gateway.access.api_keys import ApiKeyDesk
+from exchange_gateway.access.identity import IdentityProvider
+from exchange_gateway.access.limits import rate_limits
+from exchange_gateway.access.rate_gate import RateGate
+from exchange_gateway.access.sessions import Authenticator, SessionDesk
+from exchange_gateway.access.signatures import SignedRequests
 from exchange_gateway.config import Config
-from exchange_gateway.forms import prepare_forms
-from exchange_gateway.holds import HoldDesk
-from exchange_gateway.identity import IdentityProvider
-from exchange_gateway.limits import rate_limits
-from exchange_gateway.mass_cancels import MassCancelDesk
-from exchange_gateway.middleware import Surroundings
-from exchange_gateway.nodes import NodeLease
-from exchange_gateway.open_orders import OpenOrderGuard
-from exchange_gateway.operators import OperatorDesk
-from exchange_gateway.orders import OrderDesk
-from exchange_gateway.prices import PriceBoard
-from exchange_gateway.rate_gate import RateGate
-from exchange_gateway.requests import BODY_BYTES_MAX
-from exchange_gateway.routes_api_keys import ApiKeyRoutes
-from exchange_gateway.routes_batches import BatchRoutes
-from exchange_gateway.routes_documents import DocumentRoutes
-from exchange_gateway.routes_ledger import LedgerRoutes
-from exchange_gateway.routes_market import MarketRoutes
-from exchange_gateway.routes_mass_cancels import MassCancelRoutes
-from exchange_gateway.routes_operators import OperatorRoutes
-from exchange_gateway.routes_orders import OrderRoutes
-from exchange_gateway.routes_sessions import SessionRoutes
-from exchange_gateway.sessions import Authenticator, SessionDesk
-from exchange_gateway.signatures import SignedRequests
-from exchange_gateway.sweeper import Sweeper
-from exchange_gateway.verdicts import VerdictDesk
+from exchange_gateway.market.catalogue import InstrumentCatalogue
+from exchange_gateway.market.prices import PriceBoard
+from exchange_gateway.rest.forms import prepare_forms
+from exchange_gateway.rest.middleware import Surroundings
+from exchange_gateway.rest.requests import BODY_BYTES_MAX
+from exchange_gateway.routes.api_keys import ApiKeyRoutes
+from exchange_gateway.routes.batches import BatchRoutes
+from exchange_gateway.routes.documents import DocumentRoutes
+from exchange_gateway.routes.ledger import LedgerRoutes
+from exchange_gateway.routes.market import MarketRoutes
+from exchange_gateway.routes.mass_cancels import MassCancelRoutes
+from exchange_gateway.routes.operators import OperatorRoutes
+from exchange_gateway.routes.orders import OrderRoutes
+from exchange_gateway.routes.sessions import SessionRoutes
+from exchange_gateway.trading.amends import AmendDesk
+from exchange_gateway.trading.commands_out import CommandDesk
+from exchange_gateway.trading.holds import HoldDesk
+from exchange_gateway.trading.mass_cancels import MassCancelDesk
+from exchange_gateway.trading.nodes import NodeLease
+from exchange_gateway.trading.open_orders import OpenOrderGuard
+from exchange_gateway.trading.operators import OperatorDesk
+from exchange_gateway.trading.orders import OrderDesk
+from exchange_gateway.trading.sweeper import Sweeper
+from exchange_gateway.trading.verdicts import VerdictDesk
 
 READINESS_EVERY_S: Final = 0.2
 SUBSCRIBE_EVERY_S: Final = 1.0

@@ -18,9 +18,9 @@ from exchange_adapters.secrets import open_password, with_password
 from exchange_adapters.sqs import SqsCommandSink
 from exchange_adapters.system import SystemClock
 from exchange_adapters.tokens import HttpKeySource
+from exchange_gateway.access.identity import CognitoIdentity
 from exchange_gateway.app import Ports, run
 from exchange_gateway.config import Config
-from exchange_gateway.identity import CognitoIdentity
 
 log = structlog.get_logger()
 

@@ -6,8 +6,8 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from exchange_core.topology import Topology
-from exchange_gateway.api_keys import MASTER_BYTES_MIN, KeyRing
-from exchange_gateway.limits import rate_limits
+from exchange_gateway.access.api_keys import MASTER_BYTES_MIN, KeyRing
+from exchange_gateway.access.limits import rate_limits
 
 
 class Config(BaseSettings):

@@ -3,7 +3,7 @@
 import asyncio
 
 from bench.open_loop import run_open_loop
-from crossbook.api_client import ApiUnavailableError
+from crossbook.clients.api_client import ApiUnavailableError
 
 
 async def test_a_pause_of_the_server_shows_in_every_call_that_was_due_meanwhile() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from exchange_gateway.contract import document, resolved
+from exchange_gateway.rest.contract import document, resolved
 
 METHODS = ("get", "put", "post", "delete", "patch")
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from exchange_gateway.contract import document, resolved
 from exchange_gateway.problems import PROBLEMS
+from exchange_gateway.rest.contract import document, resolved
 from tests.unit.gateway.answers import operations
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "api.md"

@@ -23,9 +23,9 @@ from exchange_core.ledger import postings, wallet_deltas
 from exchange_core.market_data import order_book_message, price_message
 from exchange_core.ports import Clock
 from exchange_core.topology import INSTRUMENTS_CHANNEL, order_book_key, price_key
+from exchange_gateway.access.identity import IssuedTokens
 from exchange_gateway.app import Ports, run
 from exchange_gateway.config import Config
-from exchange_gateway.identity import IssuedTokens
 from exchange_gateway.problems import Code, ProblemError
 from tests.unit.gateway.answers import assert_is_in_the_contract
 from tests.unit.issuer import SimIssuer

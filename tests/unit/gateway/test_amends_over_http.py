@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exchange_core.commands import AmendOrder
-from exchange_gateway import sweeper
+from exchange_gateway.trading import sweeper
 from tests.eventually import eventually
 from tests.unit.gateway.support import Answer, Gateway, running_gateway
 

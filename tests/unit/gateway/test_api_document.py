@@ -2,7 +2,7 @@
 
 import re
 
-from exchange_gateway.limits import DEFAULT_LIMITS
+from exchange_gateway.access.limits import DEFAULT_LIMITS
 from tests.unit.gateway.answers import operations
 from tests.unit.gateway.api_tables import PAGE, with_tables
 

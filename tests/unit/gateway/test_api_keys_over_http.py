@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from exchange_adapters.sim import SimClock, SimRedis
 from exchange_core.ports import ApiKey, KeyScope
 from exchange_core.topology import API_KEYS_CHANNEL
-from exchange_gateway.api_keys import KEY_CACHE_S, KEYS_A_USER_MAX, KeyRing
+from exchange_gateway.access.api_keys import KEY_CACHE_S, KEYS_A_USER_MAX, KeyRing
+from exchange_gateway.access.signatures import SeenSignatures
 from exchange_gateway.problems import ProblemError
-from exchange_gateway.signatures import SeenSignatures
 from tests.eventually import eventually
 from tests.unit.gateway.support import Answer, Gateway, gateway_config, running_gateway
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exchange_core.commands import AmendOrder, CancelOrder, PlaceOrder
-from exchange_gateway import routes_batches
+from exchange_gateway.routes import batches
 from tests.eventually import eventually
 from tests.unit.gateway.support import Answer, Gateway, running_gateway
 
@@ -100,7 +100,7 @@ async def test_what_a_cancel_frees_can_be_used_in_the_same_batch(
 async def test_a_place_that_lacks_funds_waits_for_verdicts_no_longer_than_it_may(
     market: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routes_batches, "FREED_WAIT_S", 0.05)
+    monkeypatch.setattr(batches, "FREED_WAIT_S", 0.05)
     order_id = str((await market.place("alice", quantity=20)).body["order_id"])
     await market.exchange.settle()
     items = ({"op": "place", **LIMIT, "quantity": 20}, {"op": "cancel", "order_id": order_id})

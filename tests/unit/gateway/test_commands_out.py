@@ -9,8 +9,8 @@ from exchange_adapters.sim import Faults, SimCommandQueues
 from exchange_core.codec import decode_commands
 from exchange_core.commands import CancelOrder
 from exchange_core.errors import Unavailable
-from exchange_gateway import commands_out as module
-from exchange_gateway.commands_out import CommandDesk, OutgoingCommand, pack
+from exchange_gateway.trading import commands_out as module
+from exchange_gateway.trading.commands_out import CommandDesk, OutgoingCommand, pack
 
 
 def outgoing(number: int, group: str = "BTCUSD", size: int = 100) -> OutgoingCommand:

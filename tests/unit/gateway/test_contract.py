@@ -10,8 +10,8 @@ import pytest
 from exchange_adapters.sim import SimClock, SimCloud
 from exchange_adapters.system import Readiness
 from exchange_gateway.app import Ports, application, build
-from exchange_gateway.contract import document, resolved
 from exchange_gateway.problems import Code
+from exchange_gateway.rest.contract import document, resolved
 from tests.unit.gateway.answers import assert_is_in_the_contract, operations
 from tests.unit.gateway.support import FakeDirectory, gateway_config, running_gateway
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from exchange_gateway.contract import document
 from exchange_gateway.exact_json import parse_object
-from exchange_gateway.forms import body_form, operation_form
 from exchange_gateway.problems import ProblemError
+from exchange_gateway.rest.contract import document
+from exchange_gateway.rest.forms import body_form, operation_form
 
 LIMIT = {"symbol": "BTCUSDT", "side": "buy", "type": "limit", "price": "50000", "quantity": Decimal("0.1")}
 

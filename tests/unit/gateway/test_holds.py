@@ -10,8 +10,8 @@ from exchange_adapters.group_commit import QueueFullError
 from exchange_adapters.sim import Faults, Gate, SimWallets
 from exchange_core.errors import Unavailable
 from exchange_core.ports import Intent
-from exchange_gateway import holds as module
-from exchange_gateway.holds import (
+from exchange_gateway.trading import holds as module
+from exchange_gateway.trading.holds import (
     Admitted,
     ClientIdTaken,
     FundsShort,

@@ -9,9 +9,9 @@ import pytest
 
 from exchange_adapters.sim import Faults, SimClock, SimLeases
 from exchange_core.ids import created_at_ms
-from exchange_gateway import nodes as module
-from exchange_gateway.nodes import LEASE_MS, NodeLease
 from exchange_gateway.problems import Code, ProblemError
+from exchange_gateway.trading import nodes as module
+from exchange_gateway.trading.nodes import LEASE_MS, NodeLease
 from tests.eventually import eventually
 
 

@@ -9,8 +9,8 @@ from exchange_core.instruments import Instrument
 from exchange_core.market_data import order_book_message, price_message
 from exchange_core.orders import Side
 from exchange_core.topology import order_book_key, price_key
-from exchange_gateway import prices
-from exchange_gateway.prices import PriceBoard
+from exchange_gateway.market import prices
+from exchange_gateway.market.prices import PriceBoard
 from tests.unit.core.room import SYMBOL, listed
 
 

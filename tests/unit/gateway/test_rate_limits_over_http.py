@@ -12,10 +12,10 @@ from exchange_adapters.metrics import REQUESTS_LIMITED
 from exchange_adapters.sim import Gate as Stop
 from exchange_core.addresses import client_address
 from exchange_core.rate_limits import Charge, RateLimit
-from exchange_gateway import middleware
-from exchange_gateway.limits import DEFAULT_LIMITS, RouteClass, rate_limits, route_class
-from exchange_gateway.rate_gate import LocalRateLimiter
-from exchange_gateway.redis_patience import REDIS_AWAY_S, REDIS_TIMEOUT_S
+from exchange_gateway.access.limits import DEFAULT_LIMITS, RouteClass, rate_limits, route_class
+from exchange_gateway.access.rate_gate import LocalRateLimiter
+from exchange_gateway.access.redis_patience import REDIS_AWAY_S, REDIS_TIMEOUT_S
+from exchange_gateway.rest import middleware
 from tests.unit.gateway.support import PASSWORD, Answer, Gateway, gateway_config, running_gateway
 
 ROOM = dict.fromkeys(DEFAULT_LIMITS, "100000/1h")

@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from exchange_adapters.sim import Gate
-from exchange_gateway import nodes
 from exchange_gateway.config import Config
+from exchange_gateway.trading import nodes
 from tests.eventually import eventually
 from tests.unit.gateway.support import Answer, Gateway, gateway_config, running_gateway
 

@@ -7,7 +7,7 @@ import pytest
 
 from exchange_core.commands import PlaceOrder
 from exchange_core.topology import SWEEP_LAG_LIMIT_MS
-from exchange_gateway import sweeper as module
+from exchange_gateway.trading import sweeper as module
 from tests.eventually import eventually
 from tests.unit.gateway.support import Gateway, running_gateway
 

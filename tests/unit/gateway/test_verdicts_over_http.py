@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from exchange_core.ids import EPOCH_MS
-from exchange_gateway import open_orders
+from exchange_gateway.trading import open_orders
 from tests.eventually import eventually
 from tests.unit.gateway.support import LISTING, Answer, Gateway, running_gateway
 

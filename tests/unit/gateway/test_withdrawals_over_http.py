@@ -8,7 +8,7 @@ import pytest
 
 from exchange_core.commands import WithdrawFunds
 from exchange_core.ledger import fee_account
-from exchange_gateway import sweeper
+from exchange_gateway.trading import sweeper
 from tests.eventually import eventually
 from tests.unit.gateway.support import Answer, Gateway, running_gateway
 

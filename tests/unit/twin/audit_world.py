@@ -3,7 +3,7 @@
 from dataclasses import replace
 from random import Random
 
-from crossbook.audit_evidence import (
+from crossbook.audit.evidence import (
     CANDLE_COLUMNS,
     FILL_COLUMNS,
     INSTRUMENT_COLUMNS,

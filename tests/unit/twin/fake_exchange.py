@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from crossbook.replay_model import ReplayModel
-from crossbook.replay_recording import price_text, volume_text
+from crossbook.replay.model import ReplayModel
+from crossbook.replay.recording import price_text, volume_text
 from exchange_core.orders import Side
 
 Fault = Callable[[web.Request], str | None]

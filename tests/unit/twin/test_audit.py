@@ -7,10 +7,9 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from crossbook.audit import CHECKS
-from crossbook.audit_checks import CheckResult, judge
-from crossbook.audit_command import difference_lines, results_table
-from crossbook.audit_evidence import (
+from crossbook.audit.checks import CheckResult, judge
+from crossbook.audit.command import difference_lines, results_table
+from crossbook.audit.evidence import (
     CANDLE_COLUMNS,
     LEDGER_COLUMNS,
     OPERATOR_COMMAND_COLUMNS,
@@ -19,6 +18,7 @@ from crossbook.audit_evidence import (
     Evidence,
     Row,
 )
+from crossbook.audit.run import CHECKS
 from exchange_adapters.sim.virtual_time import run_virtual
 from exchange_core.codec import Slot, decode_slot, encode_slot
 from exchange_core.events import Event, OrderAccepted, OrderDone, TradeExecuted

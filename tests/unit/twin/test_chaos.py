@@ -8,11 +8,12 @@ from random import Random
 
 import pytest
 
-from crossbook import chaos_faults, chaos_load
-from crossbook.api_client import Account, ApiUnavailableError
-from crossbook.chaos_faults import SERVICES, STORES, Fault, faults, inflict, kill_zone
-from crossbook.chaos_load import Load, Pulse
-from crossbook.chaos_proxy import ChaosProxy
+from crossbook.chaos import faults as chaos_faults
+from crossbook.chaos import load as chaos_load
+from crossbook.chaos.faults import SERVICES, STORES, Fault, faults, inflict, kill_zone
+from crossbook.chaos.load import Load, Pulse
+from crossbook.chaos.proxy import ChaosProxy
+from crossbook.clients.api_client import Account, ApiUnavailableError
 from crossbook.services import ZONES, services
 from crossbook.state import RunningProcess
 

@@ -5,8 +5,8 @@ from decimal import Decimal
 import pytest
 
 from crossbook.check import expected_funds, matching_orders
+from crossbook.clients.quotes import Market
 from crossbook.demo import INSTRUMENTS
-from crossbook.simulate_quotes import Market
 
 MARKET = Market.of({"max_open_orders": 200} | INSTRUMENTS[0])
 

@@ -1,8 +1,8 @@
 import pytest
 
 from crossbook.bootstrap import UserPool, endpoint
-from crossbook.container_bootstrap import write_world_file
-from crossbook.container_world import ContainerWorld, DatabaseMarks, goes_on
+from crossbook.containers.bootstrap import write_world_file
+from crossbook.containers.world import ContainerWorld, DatabaseMarks, goes_on
 from crossbook.errors import MixedWorldsError, SetupError
 
 WORLD = ContainerWorld(

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from crossbook.hearing import hear
+from crossbook.clients.hearing import hear
 from exchange_adapters.sim import Gate
 from tests.unit.fanout.support import PATIENCE_S, running_fanout
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from crossbook.ministack_launcher import page_of, seeking
+from crossbook.servers.ministack_launcher import page_of, seeking
 
 SLOTS = 250
 

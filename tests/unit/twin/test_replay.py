@@ -8,13 +8,13 @@ import pytest
 from aiohttp import web
 from rich.console import Console
 
-from crossbook.replay import ReplayOptions, replay
-from crossbook.replay_agreement import Difference
-from crossbook.replay_model import ReplayModel
-from crossbook.replay_patience import ReplayStalledError
-from crossbook.replay_recording import Recording, read_recording
-from crossbook.replay_report import DESIGN_ACCEPT_MS, percentile, tables
-from crossbook.replay_schedule import Schedule, Skipped, steps
+from crossbook.clients.patience import ReplayStalledError
+from crossbook.replay.agreement import Difference
+from crossbook.replay.command import ReplayOptions, replay
+from crossbook.replay.model import ReplayModel
+from crossbook.replay.recording import Recording, read_recording
+from crossbook.replay.report import DESIGN_ACCEPT_MS, percentile, tables
+from crossbook.replay.schedule import Schedule, Skipped, steps
 from tests.unit.twin.fake_exchange import FakeExchange, recording_lines, serving
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from crossbook.replay_recording import Action, RecordingError, read_recording
+from crossbook.replay.recording import Action, RecordingError, read_recording
 from exchange_core.orders import Side
 from tests.unit.twin.fake_exchange import recording_lines
 

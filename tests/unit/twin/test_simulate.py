@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from crossbook.clients.quotes import SIZES, FairPrice, Market, Move, Quote, Resting, next_move, quotes, take
 from crossbook.demo import INSTRUMENTS
 from crossbook.simulate import SimulationTally
-from crossbook.simulate_quotes import SIZES, FairPrice, Market, Move, Quote, Resting, next_move, quotes, take
 from exchange_core.checks import band
 from exchange_core.money import parse_decimal, to_steps
 from exchange_core.orders import Side
