@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,14 @@ class OwnRedis:
     def kill(self) -> None:
         assert self._child.process is not None
         self._child.process.kill()
+
+    def stand_still(self) -> None:
+        assert self._child.process is not None
+        self._child.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        assert self._child.process is not None
+        self._child.process.send_signal(signal.SIGCONT)
 
 
 @pytest.fixture
@@ -121,7 +130,8 @@ async def test_the_source_hears_again_after_redis_was_killed(own_redis: OwnRedis
         await source.subscribe("dropped")
         own_redis.kill()
         await source.unsubscribe("dropped")
-        await source.subscribe("wished for while it was down")
+        with contextlib.suppress(Unavailable):  # unless it is back already
+            await source.subscribe("wished for while it was down")
 
         async def published_and_heard() -> bool:
             with contextlib.suppress(Unavailable):
@@ -155,6 +165,20 @@ async def test_a_connection_that_fell_silent_is_given_up(own_redis: OwnRedis, mo
             await eventually(published_and_heard)
 
 
+async def test_a_subscription_is_not_confirmed_by_a_redis_that_stands_still(own_redis: OwnRedis) -> None:
+    async with RedisMessageSource(own_redis.url) as source:
+        await source.subscribe("before")
+        own_redis.stand_still()
+        try:
+            for _ in range(2):
+                with pytest.raises(Unavailable, match="has not confirmed the subscription to meanwhile"):
+                    await source.subscribe("meanwhile")
+        finally:
+            own_redis.go_on()
+        await source.subscribe("meanwhile")
+        await source.subscribe("before")
+
+
 async def test_a_quiet_connection_that_lives_is_kept(own_redis: OwnRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_market, "SILENCE_S", 0.02)
     async with (
@@ -175,7 +199,8 @@ async def test_a_quiet_connection_that_lives_is_kept(own_redis: OwnRedis, monkey
 async def test_a_source_starts_while_redis_is_away_and_closes_at_any_time() -> None:
     port = PortAllocator().claim_all((PortWish(name="nobody"),), remembered={})["nobody"]
     async with RedisMessageSource(f"redis://127.0.0.1:{port}/0") as source, hearing(source) as heard:
-        await source.subscribe("channel")
+        with pytest.raises(Unavailable, match="has not confirmed"):
+            await source.subscribe("channel")
     assert heard == []
 
 

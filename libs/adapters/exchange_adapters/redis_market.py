@@ -95,16 +95,15 @@ class RedisMessageSource:
     """MessageSource: the reading half of pub/sub.
 
     One task owns one connection: it connects, subscribes to all that is wanted, reads, and starts over after any
-    fault, with growing pauses. Callers are told of none: what was said meanwhile is lost, and `seq` shows the gap.
+    fault, with growing pauses. Listeners are told of none: what was said meanwhile is lost, and `seq` shows the gap.
     A reader of `messages` that is slow makes the task stop reading, until Redis cuts the connection: memory stays
     bounded, and the loss shows in the same way.
     """
 
     def __init__(self, url: str) -> None:
         self._pool = _pool(url)
-        self._wanted: set[str] = set()
+        self._wanted: dict[str, asyncio.Event] = {}  # set once Redis has confirmed it on the connection that is there
         self._connection: Connection | None = None
-        self._confirmations: dict[str, asyncio.Future[None]] = {}
         self._queue: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(MESSAGES_WAITING_MAX)
         self._arrived = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
@@ -122,20 +121,22 @@ class RedisMessageSource:
     async def subscribe(self, channel: str) -> None:
         """Hear this channel from now on: returns when Redis has confirmed it.
 
-        Without a connection it returns after CALL_TIMEOUT_S at most; the channel is heard from reconnection on.
+        Raises Unavailable when it has not within CALL_TIMEOUT_S. The wish stands: the channel is heard from whenever
+        Redis takes it, and whoever needs to know asks again.
         """
-        if channel in self._wanted:
-            return
-        self._wanted.add(channel)
-        confirmation = asyncio.get_running_loop().create_future()
-        self._confirmations[channel] = confirmation
-        await self._tell("SUBSCRIBE", channel)
-        await asyncio.wait([confirmation], timeout=CALL_TIMEOUT_S)
-        self._confirmations.pop(channel, None)
+        confirmed = self._wanted.get(channel)
+        if confirmed is None:
+            confirmed = self._wanted[channel] = asyncio.Event()
+            await self._tell("SUBSCRIBE", channel)
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                await confirmed.wait()
+        except TimeoutError:
+            raise Unavailable(f"Redis has not confirmed the subscription to {channel}") from None
 
     async def unsubscribe(self, channel: str) -> None:
-        """Stop hearing it; messages that have arrived already are still given out."""
-        self._wanted.discard(channel)
+        """Stop hearing it, whether Redis is there or not; messages that have arrived already are still given out."""
+        self._wanted.pop(channel, None)
         await self._tell("UNSUBSCRIBE", channel)
 
     async def messages(self) -> AsyncIterator[tuple[str, bytes]]:
@@ -173,13 +174,15 @@ class RedisMessageSource:
                 log.warning("redis_subscription_lost", cause=f"{type(error).__name__}: {error}")
             finally:
                 self._connection = None
+                for confirmed in self._wanted.values():
+                    confirmed.clear()
                 await connection.disconnect(nowait=True)
             await asyncio.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311 - spreads load, guards nothing
             pause_s = min(2 * pause_s, _BACKOFF_MAX_S)
 
     async def _connect(self, connection: Connection) -> None:
         await connection.connect()  # type: ignore[no-untyped-call]
-        # No await between the two: whoever subscribes next either is in the set or finds the connection.
+        # No await between the two: whoever subscribes next either is among them or finds the connection.
         self._connection = connection
         wanted = sorted(self._wanted)
         if wanted:
@@ -202,9 +205,9 @@ class RedisMessageSource:
                 await self._queue.put((channel.decode(), message))
                 self._arrived.set()
             case [b"subscribe", bytes(channel), _]:
-                confirmation = self._confirmations.get(channel.decode())
-                if confirmation is not None and not confirmation.done():
-                    confirmation.set_result(None)
+                confirmed = self._wanted.get(channel.decode())
+                if confirmed is not None:
+                    confirmed.set()
 
 
 def _pool(url: str) -> ConnectionPool:

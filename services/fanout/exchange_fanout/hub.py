@@ -129,12 +129,17 @@ class Hub:
                 self._changed.set()
 
     async def _settle(self) -> None:
+        await self._drop_unwanted()
         for channel, feed in tuple(self._feeds.items()):
             if feed.is_wanted and not feed.live.is_set():
                 await self._source.subscribe(channel)
                 feed.live.set()
                 self._read_if_unknown(channel, feed)
-            elif not feed.is_wanted:
+
+    async def _drop_unwanted(self) -> None:
+        """Before subscribing, which fails while Redis is away: what was asked for in vain must not pile up."""
+        for channel, feed in tuple(self._feeds.items()):
+            if not feed.is_wanted:
                 feed.live.clear()
                 if feed.book is not None:
                     feed.book.lose()

@@ -137,14 +137,29 @@ async def test_a_subscription_that_is_not_settled_in_time_is_refused_and_can_be_
         await eventually(lambda: client.transport.written)
 
 
-async def test_who_subscribes_while_redis_is_away_hears_it_once_it_is_back() -> None:
+async def test_who_subscribes_while_redis_is_away_is_told_and_nothing_of_it_stays() -> None:
     faults, server = Faults(), SimRedis()
     hub = make_hub(server, faults)
     client = Client("1")
     faults.down("redis")
     async with running(hub):
-        await client.watch(hub, "trades:BTCUSDT", timeout_s=5)
+        for number in range(3):
+            with pytest.raises(FeedUnavailableError):
+                await client.watch(hub, f"user:{number}", timeout_s=0.02)
+        await eventually(lambda: hub.channel_count == 0)
+
+
+async def test_who_waits_until_redis_is_back_hears_from_then_on() -> None:
+    faults, server = Faults(), SimRedis()
+    hub = make_hub(server, faults)
+    client = Client("1")
+    faults.down("redis")
+    async with running(hub):
+        waiting = asyncio.create_task(client.watch(hub, "trades:BTCUSDT", timeout_s=5))
+        await eventually(lambda: faults.calls["redis.subscribe"] >= 1)
+        assert not waiting.done()
         faults.up("redis")
+        await waiting
         await server.publish({}, [("trades:BTCUSDT", b"{}")])
         await eventually(lambda: client.transport.written)
 

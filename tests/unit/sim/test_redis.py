@@ -43,7 +43,8 @@ async def test_a_channel_wanted_while_the_server_is_away_is_heard_later():
     server, faults = SimRedis(), Faults()
     client = server.connect(faults)
     faults.down("redis")
-    await client.subscribe(CHANNEL)
+    with pytest.raises(Unavailable):
+        await client.subscribe(CHANNEL)
     faults.up()
     await server.publish({}, [(CHANNEL, b"1")])
     assert await hear(client) == [b"1"]

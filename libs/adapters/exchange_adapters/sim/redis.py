@@ -8,6 +8,7 @@ MAX_BUFFERED messages is cut, loses them, and hears again what comes after. What
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -112,14 +113,17 @@ class SimRedis(SimStore):
             return True
 
     async def subscribe(self, channel: str) -> None:
-        """As MessageSource.subscribe. Operation `redis.subscribe`; never fails: it is heard once there is a server."""
+        """As MessageSource.subscribe. Operation `redis.subscribe`; one that fails is heard once there is a server."""
         self._subscription.channels.add(channel)
-        await self._try("redis.subscribe")
+        async with self._faults.call("redis.subscribe", is_read=True):
+            pass
 
     async def unsubscribe(self, channel: str) -> None:
         """As MessageSource.unsubscribe. Operation `redis.unsubscribe`; never fails."""
         self._subscription.channels.discard(channel)
-        await self._try("redis.unsubscribe")
+        with suppress(PortError):
+            async with self._faults.call("redis.unsubscribe"):
+                pass
 
     async def messages(self) -> AsyncIterator[tuple[str, bytes]]:
         """As MessageSource.messages. One reader a client."""
@@ -142,13 +146,6 @@ class SimRedis(SimStore):
     def members(self, key: str) -> set[str]:
         """The members of a set."""
         return set(self._server.sets.get(key, set()))
-
-    async def _try(self, operation: str) -> None:
-        try:
-            async with self._faults.call(operation):
-                pass
-        except PortError:
-            return
 
     def _new_subscription(self) -> _Subscription:
         subscription = _Subscription(self._faults)

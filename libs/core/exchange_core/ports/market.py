@@ -36,11 +36,12 @@ class MessageSource(Protocol):
     """The reading half of pub/sub. At most once: a lost connection loses what was said meanwhile."""
 
     async def subscribe(self, channel: str) -> None:
-        """Hear this channel from now on."""
+        """Hear this channel from now on. Raises Unavailable when that is not sure: the wish stands, and asking again
+        tells whether it is fulfilled."""
         ...
 
     async def unsubscribe(self, channel: str) -> None:
-        """Stop hearing it."""
+        """Stop hearing it. Does not fail."""
         ...
 
     def messages(self) -> AsyncIterator[tuple[str, bytes]]:
