@@ -13,6 +13,7 @@ def tell(aftermath: Aftermath, verdict: Verdict) -> str:
     lines = [
         f"weather  {', '.join(aftermath.weather.kinds) or 'fair'}; calls take up to {aftermath.weather.delay_ms[1]} ms"
     ]
+    lines.append(f"tight    {', '.join(aftermath.bounds) or 'no bound'}")
     lines += [
         f"{name:<17}{value:,.1f}" if isinstance(value, float) else f"{name:<17}{value:,}"
         for name, value in figures.items()

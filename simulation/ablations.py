@@ -23,6 +23,7 @@ from exchange_gateway.trading.sweeper import Sweeper
 from exchange_matcher.commit import SlotCommit
 from exchange_matcher.publication import MarketPublication
 from exchange_matcher.worker import _Rounds
+from exchange_persister.reconciler import Reconciler
 from simulation import broken
 from simulation.checks import Verdict, examine
 from simulation.weather import Weather
@@ -221,6 +222,11 @@ ABLATIONS: Final[dict[str, Ablation]] = {
         patches=[(exchange_gateway.trading.orders, "_on_its_way", broken.only_what_is_settled)],
         weather=Weather(delay_ms=(0, 200)),
         tells=frozenset({"clients: reads are true"}),
+    ),
+    "wallets are judged before the journal is read": Ablation(
+        patches=[(Reconciler, "_read_journal", broken.read_in_part)],
+        weather=Weather(events=("kills",), delay_ms=(0, 200), victims=("reconciler",)),
+        tells=frozenset({"reconciler: tells nothing"}),
     ),
     "the gateway rounds prices": Ablation(
         patches=[(exchange_gateway.trading.orders, "price_order", broken.round_up)],

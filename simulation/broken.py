@@ -21,6 +21,7 @@ from exchange_gateway.problems import Code, ProblemError
 from exchange_gateway.trading.holds import Admitted, FundsShort
 from exchange_matcher.slots import EncodedSlot
 from exchange_matcher.worker import _Rounds
+from exchange_persister.reconciler import Reconciler
 
 # Matcher
 
@@ -117,6 +118,10 @@ def _is_lost(event: Event) -> bool:
     return False
 
 
+async def read_in_part(self: Any) -> set[Any]:
+    return await _READ_JOURNAL(self) or set()
+
+
 # Gateway and its stores
 
 
@@ -171,6 +176,7 @@ def none_waiting(_: TriggerBook) -> Iterator[Any]:
     return iter(())
 
 
+_READ_JOURNAL: Final[Any] = Reconciler._read_journal
 _COMMIT_BATCH: Final[Any] = _Rounds._commit_batch
 _RECORD: Final[Any] = SimProjection.record
 _WALLETS_COMMIT: Final[Any] = SimWallets.commit

@@ -35,6 +35,7 @@ def judge_seed(seed: int) -> dict[str, Any]:
         "seed": seed,
         "found": verdict.found,
         "weather": aftermath.weather.kinds,
+        "bounds": aftermath.bounds,
         "figures": aftermath.figures.plain(),
         "trace": aftermath.trace,
         "cpu_s": round(time.process_time() - started_s, 3),

@@ -53,10 +53,12 @@ class Surroundings:
 
 @dataclass(slots=True, kw_only=True)
 class Pace:
-    """How often a matcher keeps snapshots, and how patient its leases are: part of what a seed decides."""
+    """How often a matcher keeps snapshots, how patient its leases are, and how much a persister settles in one go: part
+    of what a seed decides."""
 
     snapshot_slots: int = 20
     lease_ttl_ms: int = 3_000
+    group_slots: int = 500
 
 
 class Host:
@@ -190,6 +192,7 @@ class Host:
             http_port=HTTP_PORT,
             database_url=_DATABASE,
             poll_interval_s=0.5,
+            group_slots_max=self.pace.group_slots,
         )
         ports = exchange_persister.app.Ports(
             clock=self.clock,

@@ -37,6 +37,7 @@ def totals(lines: Iterable[dict[str, Any]]) -> str:
     sums: Counter[str] = Counter()
     faults: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
+    bounds: Counter[str] = Counter()
     lived: dict[str, list[int]] = {}
     dirty = []
     for line in lines:
@@ -44,6 +45,7 @@ def totals(lines: Iterable[dict[str, Any]]) -> str:
         if line["found"]:
             dirty.append(line["seed"])
         kinds.update(line.get("weather", ()))
+        bounds.update(bound.partition("=")[0] for bound in line.get("bounds", ()))
         sums["cpu_s"] += line.get("cpu_s", 0)
         for name, value in line["figures"].items():
             if name == "faults":
@@ -60,6 +62,8 @@ def totals(lines: Iterable[dict[str, Any]]) -> str:
     rows += [f"{name:<17}{value:,.0f}" for name, value in sums.items()]
     rows.append("faults           " + ", ".join(f"{kind} {count:,}" for kind, count in sorted(faults.items())))
     rows.append("weather          " + ", ".join(f"{kind} in {count:,}" for kind, count in sorted(kinds.items())))
+    if bounds:
+        rows.append("tight bounds     " + ", ".join(f"{name} in {count:,}" for name, count in sorted(bounds.items())))
     return "\n".join(rows)
 
 

@@ -9,7 +9,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from exchange_core.ports import Session
 from exchange_core.topology import Topology
 from exchange_matcher.publication import REFRESH_S
 from simulation.bombs import armed
+from simulation.bounds import tightened
 from simulation.cloud import Taps, build_cloud
 from simulation.determinism import determinism, random_of
 from simulation.directory import OPERATOR, Directory, session_of
@@ -55,6 +56,7 @@ class Aftermath:
     feed_missed: list[str]
     acknowledged_cancels: set[int]
     trace: str
+    bounds: Sequence[str] = ()
 
 
 class World:
@@ -75,7 +77,7 @@ class World:
         )
         self.history = History()
         self._desk = Desk(self._network, self.history, GATEWAYS)
-        self._pace = Pace(snapshot_slots=self._random.choice((3, 8, 40)))
+        self._pace = Pace(snapshot_slots=self._random.choice((3, 8, 40)), group_slots=self._random.choice((1, 4, 500)))
         self.hosts = {
             name: self._host(name, name)
             for name in (*GATEWAYS, "matcher-1", "matcher-2", "persister-1", "reconciler-1", "fanout-1")
@@ -284,10 +286,12 @@ def _acknowledged_cancels(history: History) -> set[int]:
 
 def live(seed: int, *, weather: Weather | None = None) -> Aftermath:
     """The whole story of one seed."""
-    with determinism(seed), armed():
+    with determinism(seed), armed(), tightened(random_of(seed, "bounds")) as bounds:
         loop = SimulationLoop()
         try:
             world = World(seed, loop, weather=weather)
-            return loop.run_until_complete(world.run())
+            aftermath = loop.run_until_complete(world.run())
         finally:
             loop.dispose()
+    aftermath.bounds = bounds
+    return aftermath

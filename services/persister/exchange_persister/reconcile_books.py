@@ -26,13 +26,17 @@ class _Entry:
 
 @dataclass(frozen=True, slots=True)
 class Discrepancy:
-    """By how many units a wallet is off; `unsettled` is a slot that the database has and the wallet has not."""
+    """By how many units a wallet is off. `unknown` is a slot (partition, n) that the wallet has and the journal lacks,
+    `unsettled` one that the database has and the wallet lacks: then the units say nothing."""
 
-    available: int
-    held: int
+    available: int = 0
+    held: int = 0
+    unknown: tuple[int, int] | None = None
     unsettled: tuple[int, int] | None = None
 
     def __str__(self) -> str:
+        if self.unknown is not None:
+            return f"slot {self.unknown[0]}:{self.unknown[1]} is in the wallet and not in the journal"
         if self.unsettled is not None:
             return f"slot {self.unsettled[0]}:{self.unsettled[1]} is in the database and not in the wallet"
         return f"available is {self.available:+}, held {self.held:+} beside the journal"
@@ -83,13 +87,14 @@ class WalletBooks:
         while commands and commands[0][0] <= self.settled[partition]:
             commands.popleft()
 
-    def is_behind(self, wallet: Wallet) -> bool:
-        """Whether the wallet has settled slots that are not taken in yet: then nothing can be said of it."""
-        return any(slot > self.heads.get(partition, 0) for partition, slot in wallet.applied.items())
-
     def discrepancy(self, wallet: Wallet, pending: Iterable[tuple[int, int]]) -> Discrepancy | None:
         """How the wallet differs from the journal, if it does. `pending` are (command id, units) of the holds of this
-        wallet whose commands are not marked as seen. What a journaled command held was held before it came there."""
+        wallet whose commands are not marked as seen. What a journaled command held was held before it came there.
+
+        True of a wallet that was read while nothing of it moved, with the whole journal taken in afterwards."""
+        for partition, slot in sorted(wallet.applied.items()):
+            if slot > self.heads.get(partition, 0):
+                return Discrepancy(unknown=(partition, slot))
         key = (wallet.user_id, wallet.asset)
         balance = self._balances.get(key, Delta())
         available, held = balance.available, balance.held
@@ -97,7 +102,7 @@ class WalletBooks:
             if entry.slot <= wallet.applied.get(entry.partition, 0):
                 available, held = available + entry.available, held + entry.held
             elif entry.slot <= self.settled.get(entry.partition, 0):
-                return Discrepancy(0, 0, unsettled=(entry.partition, entry.slot))
+                return Discrepancy(unsettled=(entry.partition, entry.slot))
         for command_id, units in pending:
             if not self._is_journaled(command_id):
                 available, held = available - units, held + units

@@ -6,17 +6,20 @@ it but the rules. A round:
     1 journal    the slots written since, folded into what each wallet must hold
     2 database   its positions; the ledger's lines and the trades of the slots it has gained, row by row
     3 wallets    those that the slots touched, those that differed before, and the next few of all others
-    4 verdict    a wallet that is off by the same amount CONFIRMATIONS rounds running is a difference
+    4 verdict    a wallet that is off by the same amount CONFIRMATIONS times running is a difference
 
-The stores are read one after the other while the exchange runs, so a single look proves nothing: what is on its way
-changes from round to round, what is wrong stays. A difference halts every symbol that trades the asset by a journaled
-command, as an operator would, and is told until somebody mends it. It writes nothing else.
+The stores are read one after the other while the exchange runs. So a few wallets at a time are read between two looks
+at the holds on their way, and then the journal to its end: of a wallet whose holds or slots moved in between nothing is
+said, and it is looked at again. While the journal has more than is kept in mind nothing is said of any wallet: a hold
+may be that of a slot still to come. A difference halts every symbol that trades the asset by a journaled command, as an
+operator would, and is told until somebody mends it. It writes nothing else.
 """
 
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 import structlog
@@ -45,6 +48,9 @@ OPERATOR_ID: Final = "$reconciler"
 CONFIRMATIONS: Final = 3
 READ_SLOTS: Final = 200
 SLOTS_A_ROUND: Final = 2_000
+"""How many slots of a partition are kept in mind while the database does not have them."""
+WALLETS_A_ROUND: Final = 500
+"""How many of the wallets that slots have touched are looked at each round, the longest waiting first."""
 SWEPT_A_ROUND: Final = 50
 """How many wallets that nothing points to are looked at each round."""
 _READS_AT_ONCE: Final = 16
@@ -65,7 +71,7 @@ class ReconcilerPorts:
 
 @dataclass(slots=True)
 class _Suspicion:
-    """A wallet that was off by this much, this many rounds running."""
+    """A wallet that was off by this much, this many times running."""
 
     discrepancy: Discrepancy
     count: int = 1
@@ -82,36 +88,54 @@ class Reconciler:
     _instruments: dict[int, Mapping[str, Instrument]] = field(default_factory=dict)
     _unsettled: dict[int, list[Slot]] = field(default_factory=dict)
     _suspects: dict[WalletKey, _Suspicion] = field(default_factory=dict)
-    _touched: set[WalletKey] = field(default_factory=set)
+    _touched: dict[WalletKey, None] = field(default_factory=dict)
     _swept: int = 0
+    _has_more: bool = False
 
     @property
     def is_up_to_date(self) -> bool:
-        """Whether the last round left nothing to read."""
-        return not any(len(slots) >= SLOTS_A_ROUND for slots in self._unsettled.values())
+        """Whether another round at once would find nothing new: all is looked at, or waits for the database."""
+        return not self._has_more
 
     async def round(self) -> None:
-        """Compare what there is now. Raises PortError when a store does not answer: try again."""
-        for partition in range(self.partitions):
-            await self._read_journal(partition)
+        """Compare what there is now. Raises PortError when a store does not answer: try again, after a pause."""
+        self._has_more = False
+        heads, settled = dict(self._books.heads), dict(self._books.settled)
+        moved = await self._read_journal()
         positions = await self.ports.rows.positions()
         for partition in range(self.partitions):
             await self._compare_rows(partition, positions.get(partition, 0))
-        await self._compare_wallets()
+        if moved is None:
+            self._has_more = (heads, settled) != (self._books.heads, self._books.settled)
+        else:
+            await self._compare_wallets()
+            self._has_more = len(self._touched) > WALLETS_A_ROUND
         recorder.gauge(DIFFERENCES, len(self.found))
 
-    async def _read_journal(self, partition: int) -> None:
+    async def _read_journal(self) -> set[WalletKey] | None:
+        """Take in what was written since. The wallets it moved; None when there may be more than is kept in mind."""
+        moved: set[WalletKey] = set()
+        is_all = True
+        for partition in range(self.partitions):
+            is_all &= await self._read_partition(partition, moved)
+        return moved if is_all else None
+
+    async def _read_partition(self, partition: int, moved: set[WalletKey]) -> bool:
+        """Whether the journal was read to its end."""
         instruments = self._instruments.setdefault(partition, {})
         waiting = self._unsettled.setdefault(partition, [])
-        while len(waiting) < SLOTS_A_ROUND:
-            page = await self.ports.journal.read(partition, self._books.heads.get(partition, 0), READ_SLOTS)
+        while room := min(READ_SLOTS, SLOTS_A_ROUND - len(waiting)):
+            page = await self.ports.journal.read(partition, self._books.heads.get(partition, 0), room)
             slots = [decode_slot(data) for _, data in page]
             instruments = self._instruments[partition] = instruments_after(instruments, slots)
             for slot in slots:
-                self._touched |= self._books.add(slot, instruments)
+                wallets = self._books.add(slot, instruments)
+                self._touched.update(dict.fromkeys(sorted(wallets)))
+                moved |= wallets
             waiting.extend(slots)
-            if len(page) < READ_SLOTS:
-                return
+            if len(page) < room:
+                return True
+        return False
 
     async def _compare_rows(self, partition: int, position: int) -> None:
         """What a committed slot wrote never changes again, so here one look is enough. What a round could not read is
@@ -135,29 +159,38 @@ class Reconciler:
                 await self._tell(place, "the rows are not those of the journal", symbols or set(self._symbols()))
 
     async def _compare_wallets(self) -> None:
-        keys = sorted(self._touched | self._suspects.keys() | set(self._next_swept()))
-        wallets: dict[WalletKey, Wallet] = {}
+        keys = list(dict.fromkeys([*self._suspects, *islice(self._touched, WALLETS_A_ROUND), *self._next_swept()]))
+        before = await self._pending()
         for at in range(0, len(keys), _READS_AT_ONCE):
             chunk = keys[at : at + _READS_AT_ONCE]
-            wallets.update(zip(chunk, await asyncio.gather(*map(self._wallet, chunk)), strict=True))
-        pending = await self._pending()
-        for key, wallet in wallets.items():
-            if self._books.is_behind(wallet):
-                self._touched.add(key)
-                continue
-            self._touched.discard(key)
-            discrepancy = self._books.discrepancy(wallet, pending.get(key, ()))
-            if discrepancy is None:
-                self._suspects.pop(key, None)
-                self._books.confirm(key)
-                continue
-            suspicion = self._suspects.get(key)
-            if suspicion is None or suspicion.discrepancy != discrepancy:
-                self._suspects[key] = _Suspicion(discrepancy)
-                continue
-            suspicion.count += 1
-            if suspicion.count >= CONFIRMATIONS:
-                await self._tell_wallet(key, discrepancy)
+            wallets = await asyncio.gather(*map(self._wallet, chunk))
+            after = await self._pending()
+            moved = await self._read_journal()
+            if moved is None:
+                return
+            for key, wallet in zip(chunk, wallets, strict=True):
+                self._touched.pop(key, None)
+                if key in moved or before.get(key) != after.get(key):
+                    self._touched[key] = None
+                else:
+                    await self._judge(wallet, after.get(key, ()))
+            before = after
+
+    async def _judge(self, wallet: Wallet, pending: Sequence[tuple[int, int]]) -> None:
+        """A wallet that stood still while it was read."""
+        key = (wallet.user_id, wallet.asset)
+        discrepancy = self._books.discrepancy(wallet, pending)
+        if discrepancy is None:
+            self._suspects.pop(key, None)
+            self._books.confirm(key)
+            return
+        suspicion = self._suspects.get(key)
+        if suspicion is None or suspicion.discrepancy != discrepancy:
+            self._suspects[key] = _Suspicion(discrepancy)
+            return
+        suspicion.count += 1
+        if suspicion.count >= CONFIRMATIONS:
+            await self._tell_wallet(key, discrepancy)
 
     async def _tell_wallet(self, key: WalletKey, discrepancy: Discrepancy) -> None:
         user_id, asset = key

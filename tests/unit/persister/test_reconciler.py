@@ -14,10 +14,12 @@ from exchange_adapters.sim.virtual_time import in_virtual_time
 from exchange_core.codec import Slot, decode_commands, encode_commands, encode_slot
 from exchange_core.commands import PlaceOrder, SetSymbolStatus
 from exchange_core.errors import Unavailable
+from exchange_core.events import OrderAccepted
 from exchange_core.instruments import SymbolStatus
 from exchange_core.ledger import hold_before
 from exchange_core.orders import OrderType, Side, TimeInForce
-from exchange_core.ports import Intent
+from exchange_core.ports import Intent, Pending, Wallet
+from exchange_persister import reconciler
 from exchange_persister.apply import Applier, SettlementPorts
 from exchange_persister.reconciler import CONFIRMATIONS, Reconciler, ReconcilerPorts
 from tests.unit.persister.journals import START_MS, record_of
@@ -47,6 +49,37 @@ class Down:
         raise Unavailable("down")
 
 
+class Busy:
+    """The wallets, amid whose reading dave sends an order, each time with the same hold: `settled` says whether it is
+    journaled and settled at once, or on its way from then on."""
+
+    def __init__(self, scene: "Scene", moment: str, *, settled: bool = True) -> None:
+        self._scene = scene
+        self._is_settled = settled
+        self.moment = moment
+        self.count = 0
+
+    async def wallet(self, user_id: str, asset: str) -> Wallet | None:
+        is_his = (user_id, asset) == ("dave", "USD")
+        if is_his and self.moment == "before the wallet":
+            await self._trade()
+        found = await self._scene.cloud.wallets.wallet(user_id, asset)
+        if is_his and self.moment == "behind the wallet":
+            await self._trade()
+        return found
+
+    async def all_pending(self, partition: int) -> Sequence[Pending]:
+        return await self._scene.cloud.wallets.all_pending(partition)
+
+    async def _trade(self) -> None:
+        self.count += 1
+        if self._is_settled:
+            await self._scene.bid("dave")
+            await self._scene.settle()
+        else:
+            await self._scene.promise("dave", self.count, units=123)
+
+
 class Scene:
     """A market that is journaled slot by slot, its holds taken before as a gateway does, and settled when asked."""
 
@@ -74,18 +107,55 @@ class Scene:
             partitions=1,
         )
 
-    async def journal(self, count: int = 1) -> None:
+    async def journal(self, count: int = 1, orders: int = 4) -> None:
         for _ in range(count):
-            slot = self.market.slot()
-            instruments = instruments_after({}, [*self.slots, slot])
-            for event in slot.events:
-                hold = hold_before(event, instruments)
-                if hold is not None:
-                    await self.hold(*hold)
-            self.slots.append(slot)
-            await self.cloud.journal.put(0, slot.n, encode_slot(slot))
-            if slot.n == 1:
-                await self.settle()  # the deposits: nothing is held before there are wallets
+            await self._journal(self.market.slot(orders))
+
+    async def bid(self, user_id: str) -> None:
+        """A slot of nothing but an order that rests, the same every time."""
+        units = self.market.instrument.tick_lot_units
+        terms = self.market._terms(user_id=user_id, side=Side.BUY, price=1, quantity=1, hold=units, hold_asset="USD")
+        accepted: Any = OrderAccepted
+        await self._journal(replace(self.market.slot(0), events=(accepted(**terms),)))
+
+    async def _journal(self, slot: Slot) -> None:
+        instruments = instruments_after({}, [*self.slots, slot])
+        for event in slot.events:
+            hold = hold_before(event, instruments)
+            if hold is not None:
+                await self.hold(*hold)
+        self.slots.append(slot)
+        await self.cloud.journal.put(0, slot.n, encode_slot(slot))
+        if slot.n == 1:
+            await self.settle()  # the deposits: nothing is held before there are wallets
+
+    async def promise(self, user_id: str, order_id: int, *, units: int) -> None:
+        """An order with its hold and its intent, as a gateway commits them."""
+        order = PlaceOrder(
+            order_id=order_id,
+            user_id=user_id,
+            client_order_id="",
+            symbol="BTCUSD",
+            side=Side.BUY,
+            order_type=OrderType.LIMIT,
+            time_in_force=TimeInForce.GTC,
+            price=1,
+            quantity=1,
+            hold=units,
+            hold_asset="USD",
+            entered_at_ms=START_MS,
+        )
+        intent = Intent(
+            user_id=user_id,
+            order_id=order_id,
+            client_order_id=None,
+            body_digest="",
+            partition=0,
+            group="BTCUSD",
+            command=encode_commands([order]),
+            created_at_ms=START_MS,
+        )
+        await self.cloud.wallets.commit({(user_id, "USD"): units}, [intent])
 
     async def hold(self, user_id: str, asset: str, units: int) -> None:
         item = self.cloud.wallets._wallets[user_id, asset]
@@ -102,6 +172,14 @@ class Scene:
         for _ in range(count):
             await self.reconciler.round()
         return self.reconciler.found
+
+    async def rounds_told_up_to_date(self) -> list[bool]:
+        """Rounds until one says that no other is due at once; what each said."""
+        told: list[bool] = []
+        while not told or not told[-1]:
+            await self.reconciler.round()
+            told.append(self.reconciler.is_up_to_date)
+        return told
 
     async def halts(self) -> list[SetSymbolStatus]:
         deliveries = await self.cloud.queues.receive(0, 0)
@@ -198,32 +276,7 @@ async def test_a_hold_on_its_way_to_the_journal_is_no_difference() -> None:
     scene = Scene()
     await scene.journal(5)
     await scene.settle()
-    order = PlaceOrder(
-        order_id=77,
-        user_id="alice",
-        client_order_id="",
-        symbol="BTCUSD",
-        side=Side.BUY,
-        order_type=OrderType.LIMIT,
-        time_in_force=TimeInForce.GTC,
-        price=1,
-        quantity=1,
-        hold=123,
-        hold_asset="USD",
-        entered_at_ms=START_MS,
-    )
-    await scene.hold("alice", "USD", 123)
-    intent = Intent(
-        user_id="alice",
-        order_id=77,
-        client_order_id=None,
-        body_digest="",
-        partition=0,
-        group="BTCUSD",
-        command=encode_commands([order]),
-        created_at_ms=START_MS,
-    )
-    scene.cloud.wallets._store(intent)
+    await scene.promise("alice", 77, units=123)
     assert await scene.rounds() == {}
     await scene.cloud.wallets.mark_seen(0, [77])
     assert "wallet alice USD" in await scene.rounds(), "the journal never showed it"
@@ -244,3 +297,89 @@ async def test_a_halt_that_cannot_be_sent_is_sent_later() -> None:
     scene.reconciler.ports = up
     assert await scene.rounds()
     assert len(await scene.halts()) == 1
+
+
+@in_virtual_time
+async def test_a_long_journal_is_read_without_pauses_but_not_while_it_waits_for_the_database(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reconciler, "SLOTS_A_ROUND", 3)
+    scene = Scene()
+    await scene.journal(12)
+    assert await scene.rounds_told_up_to_date() == [False, False, True], "full, and the database has no more"
+    await scene.settle()
+    told = await scene.rounds_told_up_to_date()
+    assert len(told) >= 4, "the rest is read round by round"
+    assert scene.reconciler._books.settled == {0: 12}
+    assert scene.reconciler.found == {}
+
+
+@in_virtual_time
+async def test_a_round_that_fails_is_followed_by_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unavailable() -> dict[int, int]:
+        raise Unavailable("down")
+
+    monkeypatch.setattr(reconciler, "SLOTS_A_ROUND", 3)
+    scene = Scene()
+    await scene.journal(12)
+    await scene.reconciler.round()
+    assert not scene.reconciler.is_up_to_date
+    monkeypatch.setattr(scene.rows, "positions", unavailable)
+    with pytest.raises(Unavailable):
+        await scene.reconciler.round()
+    assert scene.reconciler.is_up_to_date
+
+
+@pytest.mark.parametrize("seed", range(4))
+@in_virtual_time
+async def test_on_its_way_through_a_long_journal_it_judges_nobody(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An order rests that was taken long after all else of its user: until its slot is read, the hold is strange."""
+    monkeypatch.setattr(reconciler, "SLOTS_A_ROUND", 3)
+    scene = Scene(seed)
+    await scene.journal(10)
+    await scene.journal(30, orders=0)
+    await scene.bid("dave")
+    while len(scene.cloud.projections.database.slots.get(0, [])) < len(scene.slots):
+        await scene.settle(1)
+    assert await scene.rounds(60) == {}
+    assert scene.reconciler._books.heads == {0: len(scene.slots)}
+
+
+@pytest.mark.parametrize("settled", [True, False])
+@pytest.mark.parametrize("moment", ["before the wallet", "behind the wallet"])
+@in_virtual_time
+async def test_an_order_that_comes_amid_every_look_is_no_difference(moment: str, settled: bool) -> None:
+    """The same hold every time, as a market maker's."""
+    scene = Scene()
+    await scene.journal(10)
+    await scene.settle()
+    scene.reconciler.ports = replace(scene.reconciler.ports, wallets=(busy := Busy(scene, moment, settled=settled)))
+    assert await scene.rounds(10) == {}
+    assert busy.count == 10
+    busy.moment = "never"
+    assert await scene.rounds(10) == {}
+    assert scene.reconciler._touched == {}
+
+
+@in_virtual_time
+async def test_a_wallet_in_which_something_moves_now_and_then_is_told_all_the_same() -> None:
+    scene = Scene()
+    await scene.journal(10)
+    await scene.settle()
+    scene.cloud.wallets._wallets["dave", "USD"].available += 9
+    scene.reconciler.ports = replace(scene.reconciler.ports, wallets=(busy := Busy(scene, "before the wallet")))
+    for _ in range(CONFIRMATIONS):
+        busy.moment = "before the wallet"
+        await scene.rounds(2)
+        busy.moment = "never"
+        await scene.rounds(1)
+    assert scene.reconciler.found == {"wallet dave USD": "available is +9, held +0 beside the journal"}
+
+
+@in_virtual_time
+async def test_a_slot_that_a_wallet_has_and_the_journal_has_not_is_told() -> None:
+    scene = Scene()
+    await scene.journal(12)
+    await scene.settle()
+    scene.cloud.wallets._wallets["alice", "USD"].applied[0] = 13
+    assert await scene.rounds() == {"wallet alice USD": "slot 0:13 is in the wallet and not in the journal"}
