@@ -36,6 +36,10 @@ _FAIR: Final = Weather(delay_ms=(0, 20))
 _LOSSY: Final = Weather(rates={"lost_requests": 0.1, "lost_answers": 0.2}, delay_ms=(0, 20))
 _DEADLY: Final = Weather(events=("kills",), delay_ms=(0, 200))
 _SLOW_AND_DEADLY: Final = Weather(events=("kills", "pauses"), delay_ms=(0, 1_500))
+_STALLING_AND_DEADLY: Final = Weather(
+    rates={"throttled": 0.6}, events=("kills", "kills"), delay_ms=(0, 200), victims=("matcher",), pause_s=0.1
+)
+"""Matchers die, and what they write between two steps of a batch takes several attempts."""
 _DOUBLED: Final = Weather(events=("twins", "pauses", "pauses"), delay_ms=(0, 20))
 _NO_QUEUE: Final = Weather(rates={"unavailable": 0.2}, events=("outages",), pause_s=0.1)
 _FORGETFUL: Final = Weather(events=("cache_losses",), delay_ms=(0, 20))
@@ -80,7 +84,7 @@ ABLATIONS: Final[dict[str, Ablation]] = {
     ),
     "acknowledged before journaled": Ablation(
         patches=[(_Rounds, "_commit_batch", broken.acknowledge_first)],
-        weather=Weather(events=("kills",), delay_ms=(0, 1_500), victims=("matcher",), pause_s=0.1),
+        weather=_STALLING_AND_DEADLY,
         tells=frozenset({"clients: cancels come true"}),
     ),
     "published before journaled": Ablation(
@@ -111,7 +115,7 @@ ABLATIONS: Final[dict[str, Ablation]] = {
     ),
     "recovery does not feed again": Ablation(
         patches=[(exchange_matcher.recovery, "decode_slot", broken.as_if_fed)],
-        weather=_SLOW_AND_DEADLY,
+        weather=_STALLING_AND_DEADLY,
         tells=frozenset({"liveness: at rest a minute after healing", "database: at the journal's head"}),
     ),
     "no quarantine": Ablation(
