@@ -5,6 +5,7 @@ the safeguard is there for. `catch` lives through seeds until every check that i
 """
 
 import contextlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +13,7 @@ from unittest.mock import patch
 
 import exchange_gateway.trading.orders
 import exchange_matcher.recovery
+import exchange_matcher.worker
 from exchange_adapters.sim import SimHistory, SimJournal, SimWallets
 from exchange_adapters.sim.projections import SimProjection, SimProjections
 from exchange_core.memory import CommandMemory
@@ -117,6 +119,11 @@ ABLATIONS: Final[dict[str, Ablation]] = {
         patches=[(exchange_matcher.recovery, "decode_slot", broken.as_if_fed)],
         weather=_STALLING_AND_DEADLY,
         tells=frozenset({"liveness: at rest a minute after healing", "database: at the journal's head"}),
+    ),
+    "a repeat is as old as its message": Ablation(
+        patches=[(exchange_matcher.worker, "unseen_at_ms", lambda _: math.inf)],
+        weather=Weather(rates={"lost_answers": 0.2}, events=("suspends", "outages"), delay_ms=(0, 1_500), pause_s=0.1),
+        tells=frozenset({"holds: equal open exposure", "wallets: equal the journal's fold"}),
     ),
     "no quarantine": Ablation(
         patches=[(_Rounds, "_execute_one", broken.execute_unguarded)],

@@ -20,6 +20,8 @@ LISTEN_S: Final = 15.0
 """How long a listener may take to hear all symbols once the exchange is at rest: it may have to connect again."""
 _POLL_S: Final = 0.5
 _QUANTITY: Final = "0.1"
+_PASSING: Final = ("symbol_halted", "service_unavailable")
+"""A circuit breaker's halt; a gateway that was suspended, and renews the lease that it makes ids by."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,7 +82,7 @@ class Probe:
                 return
 
     async def _place(self, user_id: str, symbol: str, side: str, client_order_id: str, *, gateway: int = 1) -> Call:
-        """An order at the reference price, as soon as no circuit breaker is in its way."""
+        """An order at the reference price, as soon as no circuit breaker is in its way and the gateway takes orders."""
         tick, reference = TICKS[symbol]
         body: dict[str, Any] = {
             "symbol": symbol,
@@ -94,7 +96,7 @@ class Probe:
         deadline_s = _now_s() + PROBE_S
         while True:
             call = await self.desk.call(user_id, "place", "POST", "/api/v1/order", host=host, body=body)
-            if call.code != "symbol_halted" or _now_s() > deadline_s:
+            if call.code not in _PASSING or _now_s() > deadline_s:
                 break
             await asyncio.sleep(_POLL_S)
         if not call.is_promise:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from exchange_adapters.sim import SimCloud
 from exchange_core.ports import CommandMessage
+from exchange_core.topology import COMMAND_RETENTION_S
 from simulation.figures import Figures
 from simulation.hosts import PARTITIONS, Host
 from simulation.market import PARTITION_OF, SYMBOLS
@@ -20,6 +21,8 @@ _POISON: Final = ("", "{}", '{"v": 99, "commands": []}', '{"v": 1, "commands": [
 _PAUSES_S: Final = (0.3, 2.0, 6.0, 14.0)
 """The longest is longer than a lease, and than SQS keeps a message for whoever received it."""
 _SKEW_MAX_MS: Final = 2_000
+_SUSPENDED_S: Final = (12.0, 400.0, 2_000.0)
+"""Longer than a lease and a visibility; than SQS knows repeats; than a matcher remembers commands."""
 
 
 class Storm:
@@ -45,14 +48,18 @@ class Storm:
         self._new_host = new_host
         self._figures = figures
         self._poisons = 0
+        self._end_s = 0.0
+        self.queues_forgot_at_ms = 0
+        """Until then a command that was only in a queue may be lost: it was there for longer than that keeps it."""
+        self.suspended_s = 0.0
         self._sending: list[asyncio.Task[None]] = []
 
     async def rage(self, seconds: float) -> None:
         """Begin, and let things happen for so long."""
         for host in self._hosts.values():
             self._upset(host)
-        end_s = self._loop.time() + seconds
-        while self._loop.time() < end_s:
+        self._end_s = self._loop.time() + seconds
+        while self._loop.time() < self._end_s:
             await asyncio.sleep(self._random.uniform(0.2, 3.0))
             if self._weather.events:
                 self._happen(self._random.choice(self._weather.events))
@@ -102,11 +109,21 @@ class Storm:
                 self.poison(random.choice(SYMBOLS))
             case "clock_steps":
                 self._step_clock(host)
+            case "suspends":
+                self._suspend(random.choice(_SUSPENDED_S))
             case "reshards":
                 self._reshard()
 
     def _step_clock(self, host: Host) -> None:
         host.clock.skew_ms = self._random.randint(-_SKEW_MAX_MS, _SKEW_MAX_MS)
+
+    def _suspend(self, seconds: float) -> None:
+        """Everything sleeps, as on a laptop that is closed, and wakes with all its calls under way."""
+        self._end_s += seconds
+        self.suspended_s += seconds
+        self._loop.leap(seconds)
+        if seconds > COMMAND_RETENTION_S:
+            self.queues_forgot_at_ms = round(1000 * self._loop.time())
 
     def _pause(self, host: Host, seconds: float) -> None:
         process = host.process

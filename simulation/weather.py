@@ -72,6 +72,7 @@ EVENTS: Final = (
     "bombs",
     "clock_steps",
     "reshards",
+    "suspends",
 )
 """Kinds of what happens now and then: see `World`."""
 STORES: Final = (

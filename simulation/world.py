@@ -235,7 +235,7 @@ class World:
 
     def _aftermath(self, unsettled: str) -> Aftermath:
         figures = self.figures
-        figures.virtual_s = self._loop.time()
+        figures.virtual_s = self._loop.time() - self._storm.suspended_s
         figures.calls = len(self.history.calls)
         figures.promises = sum(call.is_promise for call in self.history.calls)
         figures.slots = len(self.taps.journal.puts)
@@ -262,7 +262,7 @@ class World:
             unsettled_because=unsettled,
             probe_slow=self._probe.slow,
             feed_missed=self._probe.unheard,
-            acknowledged_cancels=_acknowledged_cancels(self.history),
+            acknowledged_cancels=_acknowledged_cancels(self.history, self._storm.queues_forgot_at_ms),
             trace=self._trace.hexdigest(),
         )
 
@@ -275,12 +275,16 @@ class World:
             self._trace.update(f"{call.number} {call.fate} {call.status} {call.code} {call.ended_ms}\n".encode())
 
 
-def _acknowledged_cancels(history: History) -> set[int]:
-    """Orders whose cancel the exchange said it would carry out."""
+def _acknowledged_cancels(history: History, since_ms: int) -> set[int]:
+    """Orders whose cancel the exchange said it would carry out, asked for since then."""
     return {
         int(call.target)
         for call in history.calls
-        if call.kind == "cancel" and call.fate == "answered" and call.status == 202 and call.target is not None
+        if call.kind == "cancel"
+        and call.at_ms >= since_ms
+        and call.fate == "answered"
+        and call.status == 202
+        and call.target is not None
     }
 
 

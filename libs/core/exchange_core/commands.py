@@ -2,7 +2,8 @@
 
 A command travels in SQS, many of one symbol in a message; `command_id` makes a repeat harmless (for an order it is the
 order id). `entered_at_ms` is the gateway's clock when the command was taken; it explains, and decides only that a
-command is too old to trade.
+command is too old to trade. `as_of_ms` is set where a command is sent again later: the gateway's clock before it made
+sure that no slot showed it.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ CASH_DESK = "$CASH"
 class PlaceOrder(OrderTerms):
     """Enter an order whose hold is already taken."""
 
+    as_of_ms: int = 0
+
     @property
     def command_id(self) -> int:
         """An order is its own command."""
@@ -34,6 +37,7 @@ class SymbolCommand:
     symbol: str
     entered_at_ms: int
     trace_id: str = ""
+    as_of_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +116,12 @@ Command = (
     | SetSymbolStatus
     | ListInstrument
 )
+
+
+def unseen_at_ms(command: Command) -> int:
+    """When the command was surely in no slot: it was new then, or its sender had looked."""
+    return command.as_of_ms or command.entered_at_ms
+
 
 COMMAND_CLASSES: Final[dict[str, type]] = {
     "place": PlaceOrder,

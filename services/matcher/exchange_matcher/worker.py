@@ -31,7 +31,7 @@ from exchange_adapters.metrics import (
     STREAM_BLOCKED,
     TRADES_EXECUTED,
 )
-from exchange_core.commands import Command
+from exchange_core.commands import Command, unseen_at_ms
 from exchange_core.events import CommandRefused, Event, OrderAccepted, OrderRejected, TradeExecuted
 from exchange_core.orders import Reason
 from exchange_core.ports import (
@@ -292,8 +292,9 @@ class _Rounds:
     def _execute(self, deliveries: Sequence[Delivery]) -> Batch:
         """Run everything through the engine, without an await. Time never goes back, whatever the clock does.
 
-        A message older than the queue's retention is dropped: an emulator may keep it longer than the memory of done
-        orders lasts, and the sweeper sends again what still matters. Age is told in journal time, as that memory is.
+        What was sent, or surely unseen, longer ago than the queue's retention is dropped: it may have been carried out
+        and be forgotten. A sender that was suspended amid its call, and an emulator that keeps messages, bring such
+        repeats; the sweeper sends again what still matters. Age is told in journal time, as that memory is.
         """
         at_ms = self._now_ms = max(self._ports.clock.now_ms(), self._now_ms)
         batch = Batch(at_ms=at_ms, oldest_ms=min((one.sent_at_ms for one in deliveries), default=at_ms))
@@ -308,6 +309,9 @@ class _Rounds:
                 batch.command_count += 1
                 if isinstance(command, Undecodable):
                     batch.add(self._engine.refuse_undecodable(command.group, command.cause, command.digest))
+                    continue
+                if at_ms - unseen_at_ms(command) > COMMAND_RETENTION_S * 1000:
+                    batch.stale_count += 1
                     continue
                 batch.add(self._execute_one(command, at_ms))
                 if command.trace_id:
@@ -356,7 +360,7 @@ class _Rounds:
 
     def _note(self, batch: Batch, slots: Sequence[EncodedSlot]) -> None:
         if batch.stale_count:
-            self._log.error("messages_too_old", count=batch.stale_count)
+            self._log.error("commands_too_old", count=batch.stale_count)
         self._record(batch, slots)
         last_seq: dict[str, int] = {}
         for encoded in slots:

@@ -2,12 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
+from exchange_adapters.sim import Faults, SimClock, SimLeases, SimWallets
+from exchange_core.codec import encode_commands
 from exchange_core.commands import PlaceOrder
+from exchange_core.orders import OrderType, Side, TimeInForce
+from exchange_core.ports import DatabaseReader, Intent
 from exchange_core.topology import SWEEP_LAG_LIMIT_MS
 from exchange_gateway.trading import sweeper as module
+from exchange_gateway.trading.commands_out import CommandDesk, OutgoingCommand
 from tests.eventually import eventually
 from tests.unit.gateway.support import Gateway, running_gateway
 
@@ -59,6 +66,80 @@ async def test_a_repeat_changes_nothing_and_comes_ever_more_rarely(market: Gatew
     assert len(placed) >= 2 and {str(command.order_id) for command in placed} == {order_id}
     assert await status_of(market, order_id) == "open"
     assert (await market.balances("alice"))["USDT"] == (995_000, 5_000)
+
+
+class SlowReader:
+    """Says how far settlement is, which takes a while; meanwhile nobody may have listed what is pending."""
+
+    def __init__(self, clock: SimClock, faults: Faults) -> None:
+        self._clock = clock
+        self._faults = faults
+
+    async def positions(self) -> list[Any]:
+        assert self._faults.calls["wallets.pending"] == 0
+        self._clock.advance(60_000)
+        return []
+
+
+class Desk:
+    """Takes what is sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    def submit(self, _: int, outgoing: OutgoingCommand) -> asyncio.Future[None]:
+        self.sent.append(outgoing.command)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+
+async def test_a_repeat_says_from_when_it_is_that_no_slot_showed_it() -> None:
+    """And that is before the lag and what is pending were asked for, however long the answers take."""
+    clock, faults, desk = SimClock(), Faults(), Desk()
+    wallets = SimWallets(clock=clock, faults=faults)
+    entered_ms = clock.now_ms()
+    order = PlaceOrder(
+        order_id=7,
+        user_id="alice",
+        client_order_id="",
+        symbol="BTCUSDT",
+        side=Side.BUY,
+        order_type=OrderType.LIMIT,
+        time_in_force=TimeInForce.GTC,
+        price=1,
+        quantity=1,
+        hold=0,
+        hold_asset="",
+        entered_at_ms=entered_ms,
+    )
+    intent = Intent(
+        user_id="alice",
+        order_id=7,
+        client_order_id=None,
+        body_digest="",
+        partition=0,
+        group="BTCUSDT",
+        command=encode_commands([order]),
+        created_at_ms=entered_ms,
+    )
+    await wallets.commit({}, [intent])
+    clock.advance(BTCUSDT_STEP_MS)
+    looked_ms = clock.now_ms()
+    reader, sender = cast("DatabaseReader", SlowReader(clock, faults)), cast("CommandDesk", desk)
+    sweeper = module.Sweeper(
+        holds=wallets,
+        reader=reader,
+        leases=SimLeases(clock=clock),
+        commands=sender,
+        clock=clock,
+        owner="a",
+        partitions=1,
+    )
+    assert await sweeper.sweep(0) == 1
+    (repeat,) = desk.sent
+    assert repeat == replace(order, as_of_ms=repeat.as_of_ms)
+    assert looked_ms <= repeat.as_of_ms < looked_ms + 1_000
 
 
 async def test_nothing_is_repeated_while_settlement_is_far_behind(market: Gateway) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from exchange_adapters.sim import Faults, Gate, SimClock, SimCloud
+from exchange_adapters.sim.clock import START_MS
 from exchange_adapters.system import Readiness
 from exchange_core.codec import Slot, decode_slot, encode_commands
 from exchange_core.commands import CASH_DESK, CancelOrder, Command, DepositFunds, ListInstrument, PlaceOrder
@@ -45,7 +46,7 @@ INSTRUMENT = Instrument(
 
 def listing(command_id: int = 1) -> ListInstrument:
     return ListInstrument(
-        command_id=command_id, user_id="operator", symbol=SYMBOL, entered_at_ms=0, instrument=INSTRUMENT
+        command_id=command_id, user_id="operator", symbol=SYMBOL, entered_at_ms=START_MS, instrument=INSTRUMENT
     )
 
 
@@ -54,7 +55,7 @@ def deposit(command_id: int, account_id: str, asset: str, amount: int) -> Deposi
         command_id=command_id,
         user_id="operator",
         symbol=CASH_DESK,
-        entered_at_ms=0,
+        entered_at_ms=START_MS,
         account_id=account_id,
         asset=asset,
         amount=amount,
@@ -92,7 +93,7 @@ def order(
 
 
 def cancel(command_id: int, order_id: int, user_id: str = "alice") -> CancelOrder:
-    return CancelOrder(command_id=command_id, user_id=user_id, symbol=SYMBOL, entered_at_ms=0, order_id=order_id)
+    return CancelOrder(command_id=command_id, user_id=user_id, symbol=SYMBOL, entered_at_ms=START_MS, order_id=order_id)
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from itertools import pairwise
 
 import orjson
@@ -12,7 +13,7 @@ from exchange_adapters.sim.virtual_time import in_virtual_time
 from exchange_core.codec import encode_commands
 from exchange_core.events import CommandRefused, OrderAccepted, OrderDone, TradeExecuted
 from exchange_core.orders import OrderStatus, Reason, Side, TimeInForce
-from exchange_core.topology import COMMAND_RETENTION_S, HEARTBEAT_MS, trades_channel
+from exchange_core.topology import COMMAND_RETENTION_S, DEDUP_WINDOW_MS, HEARTBEAT_MS, trades_channel
 from tests.eventually import eventually
 from tests.unit.matcher.support import SYMBOL, World, cancel, listed_world, order, reached
 
@@ -343,6 +344,31 @@ async def test_a_message_older_than_the_memory_of_commands_is_dropped():
     await world.until_drained()
     await skewed.stop()
     assert not [e for slot in await world.slots() for e in slot.events if isinstance(e, OrderAccepted)]
+
+
+@in_virtual_time
+async def test_a_repeat_that_was_long_on_its_way_is_dropped_and_one_whose_sender_has_looked_is_not():
+    """A sender that is suspended amid its call sends a fresh message, of a command that is forgotten."""
+    world = await listed_world()
+    host = world.start()
+    old_ms = world.clock.now_ms()
+    ioc = order(10, entered_at_ms=old_ms, time_in_force=TimeInForce.IOC)
+    await world.send(ioc)
+    await world.until_drained()
+    await asyncio.sleep(DEDUP_WINDOW_MS / 1000 + 60)
+    await world.send(ioc)
+    await world.send(replace(ioc, as_of_ms=old_ms + 1_000))
+    await world.until_drained()
+    await world.assert_sound([1, 10])
+    late = order(11, entered_at_ms=old_ms)
+    await world.send(replace(late, as_of_ms=world.clock.now_ms()))
+    await world.until_drained()
+    events = [event for slot in await world.slots() for event in slot.events if isinstance(event, OrderDone)]
+    assert [(event.order_id, event.reason) for event in events] == [
+        (10, Reason.IMMEDIATE_OR_CANCEL),
+        (11, Reason.TOO_LATE),
+    ]
+    await host.stop()
 
 
 @in_virtual_time

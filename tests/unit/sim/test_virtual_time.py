@@ -121,3 +121,14 @@ def test_the_same_scenario_takes_the_same_course_in_every_interpreter():
     }
     assert len(traces) == 1
     assert len(traces.pop()) > 1_000
+
+
+@in_virtual_time
+async def test_what_falls_due_in_a_leap_happens_behind_it_in_order():
+    loop, order = asyncio.get_running_loop(), []
+    for name, delay_s in (("late", 20.0), ("first", 1.0), ("second", 2.0)):
+        loop.call_later(delay_s, lambda name=name: order.append((name, loop.time())))
+    await asyncio.sleep(0.5)
+    loop.leap(10.0)
+    await asyncio.sleep(15.0)
+    assert order == [("first", 10.5), ("second", 10.5), ("late", 20.0)]

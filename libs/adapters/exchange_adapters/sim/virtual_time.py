@@ -67,6 +67,10 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         """Virtual seconds since the loop was made."""
         return self._now_s
 
+    def leap(self, seconds: float) -> None:
+        """Let so much time pass in which nothing happens: all that falls due in it happens behind it, in order."""
+        self._now_s += seconds
+
     def _run_once(self) -> None:
         """One turn: time jumps to the next timer if nothing is ready; then all that is ready, and nothing that comes of
         it, is called."""

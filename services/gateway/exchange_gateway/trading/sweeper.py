@@ -1,11 +1,13 @@
 """Sends again what was promised and no journal slot has shown: the second half of "202 even if the queue is down".
 
 Safe because the matcher remembers an order for longer than a repeat can live; that holds only while settlement is not
-far behind, since an order is known as seen only once it is settled. Beyond that the sweeper waits.
+far behind, since an order is known as seen only once it is settled. Beyond that the sweeper waits. How far it is behind
+is asked before what is pending, and a repeat says when that was: however long it is on its way, the matcher can tell.
 """
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -71,17 +73,17 @@ class Sweeper:
         now_ms = self._clock.now_ms()
         if not await self._leases.acquire(f"sweep#{partition}", self._owner, now_ms, LEASE_MS):
             return 0
+        lag_ms = await self._settlement_lag_ms(partition, now_ms)
         listed = await self._holds.pending(partition, now_ms - SWEEP_AGE_MS, LISTED_MAX)
         age_ms = now_ms - listed[0].created_at_ms if listed else 0
         recorder.gauge(OLDEST_PENDING_AGE_MS, age_ms, partition=partition)
         if not listed:
             self._attempts[partition] = {}
             return 0
-        lag_ms = await self._settlement_lag_ms(partition, now_ms)
         due = self._due(partition, listed, now_ms, lag_ms)
         if not due:
             return 0
-        await self._send(partition, due)
+        await self._send(partition, due, now_ms)
         recorder.count(SWEEPER_RESENDS, len(due), partition=partition)
         log.warning("intents_sent_again", partition=partition, count=len(due), oldest_ms=age_ms)
         return len(due)
@@ -121,7 +123,7 @@ class Sweeper:
         self._attempts[partition] = kept
         return due
 
-    async def _send(self, partition: int, due: Sequence[Pending]) -> None:
+    async def _send(self, partition: int, due: Sequence[Pending], as_of_ms: int) -> None:
         sent: list[asyncio.Future[None]] = []
         try:
             for pending in due:
@@ -130,7 +132,8 @@ class Sweeper:
                 except (DecodeError, ValueError) as error:
                     log.error("intent_not_readable", order_id=str(pending.order_id), error=str(error))
                     continue
-                outgoing = OutgoingCommand(group=pending.group, command=command, size=len(pending.command))
+                repeat = replace(command, as_of_ms=as_of_ms)
+                outgoing = OutgoingCommand(group=pending.group, command=repeat, size=len(pending.command))
                 sent.append(self._commands.submit(partition, outgoing))
         finally:
             answers = await asyncio.gather(*sent, return_exceptions=True)
