@@ -23,6 +23,8 @@ _PAUSES_S: Final = (0.3, 2.0, 6.0, 14.0)
 _SKEW_MAX_MS: Final = 2_000
 _SUSPENDED_S: Final = (12.0, 400.0, 2_000.0)
 """Longer than a lease and a visibility; than SQS knows repeats; than a matcher remembers commands."""
+_REST_S: Final = 120.0
+"""More than a world lasts after its last sleep."""
 
 
 class Storm:
@@ -50,7 +52,7 @@ class Storm:
         self._poisons = 0
         self._end_s = 0.0
         self.queues_forgot_at_ms = 0
-        """Until then a command that was only in a queue may be lost: it was there for longer than that keeps it."""
+        """What was sent before and is only in a queue may be lost: it was there for as long as that keeps it."""
         self.suspended_s = 0.0
         self._sending: list[asyncio.Task[None]] = []
 
@@ -122,8 +124,7 @@ class Storm:
         self._end_s += seconds
         self.suspended_s += seconds
         self._loop.leap(seconds)
-        if seconds > COMMAND_RETENTION_S:
-            self.queues_forgot_at_ms = round(1000 * self._loop.time())
+        self.queues_forgot_at_ms = max(0, round(1000 * (self._loop.time() - COMMAND_RETENTION_S + _REST_S)))
 
     def _pause(self, host: Host, seconds: float) -> None:
         process = host.process
