@@ -12,8 +12,8 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import exchange_gateway.trading.orders
+import exchange_matcher.intake
 import exchange_matcher.recovery
-import exchange_matcher.worker
 from exchange_adapters.sim import SimHistory, SimJournal, SimWallets
 from exchange_adapters.sim.projections import SimProjection, SimProjections
 from exchange_core.memory import CommandMemory
@@ -121,7 +121,7 @@ ABLATIONS: Final[dict[str, Ablation]] = {
         tells=frozenset({"liveness: at rest a minute after healing", "database: at the journal's head"}),
     ),
     "a repeat is as old as its message": Ablation(
-        patches=[(exchange_matcher.worker, "unseen_at_ms", lambda _: math.inf)],
+        patches=[(exchange_matcher.intake, "unseen_at_ms", lambda _: math.inf)],
         weather=Weather(rates={"lost_answers": 0.2}, events=("suspends", "outages"), delay_ms=(0, 1_500), pause_s=0.1),
         tells=frozenset({"holds: equal open exposure", "wallets: equal the journal's fold"}),
     ),

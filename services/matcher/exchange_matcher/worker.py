@@ -31,7 +31,7 @@ from exchange_adapters.metrics import (
     STREAM_BLOCKED,
     TRADES_EXECUTED,
 )
-from exchange_core.commands import Command, unseen_at_ms
+from exchange_core.commands import Command
 from exchange_core.events import CommandRefused, Event, OrderAccepted, OrderRejected, TradeExecuted
 from exchange_core.orders import Reason
 from exchange_core.ports import (
@@ -44,11 +44,10 @@ from exchange_core.ports import (
     SnapshotStore,
 )
 from exchange_core.snapshot import StateImage
-from exchange_core.topology import COMMAND_RETENTION_S
 from exchange_matcher.batch import Batch
 from exchange_matcher.collector import collector_paused
 from exchange_matcher.commit import Journal, SlotCommit
-from exchange_matcher.intake import Undecodable, read_delivery
+from exchange_matcher.intake import Undecodable, is_too_old, read_delivery
 from exchange_matcher.publication import MarketPublication
 from exchange_matcher.quarantine import CommandFailedError, Quarantine
 from exchange_matcher.recovery import Recovered, recover
@@ -290,28 +289,21 @@ class _Rounds:
             self._note(batch, slots)
 
     def _execute(self, deliveries: Sequence[Delivery]) -> Batch:
-        """Run everything through the engine, without an await. Time never goes back, whatever the clock does.
-
-        What was sent, or surely unseen, longer ago than the queue's retention is dropped: it may have been carried out
-        and be forgotten. A sender that was suspended amid its call, and an emulator that keeps messages, bring such
-        repeats; the sweeper sends again what still matters. Age is told in journal time, as that memory is.
-        """
+        """Run everything through the engine, without an await. Time never goes back, whatever the clock does. What is
+        too old is dropped: the sweeper sends again what still matters."""
         at_ms = self._now_ms = max(self._ports.clock.now_ms(), self._now_ms)
         batch = Batch(at_ms=at_ms, oldest_ms=min((one.sent_at_ms for one in deliveries), default=at_ms))
         batch.add(self._engine.begin_slot(at_ms))
         assert self._engine.at_ms == at_ms, "the slot is written at the time at which its events happened"
         for delivery in deliveries:
             batch.receipts.append(delivery.receipt)
-            if at_ms - delivery.sent_at_ms > COMMAND_RETENTION_S * 1000:
-                batch.stale_count += 1
-                continue
             for command in read_delivery(delivery):
+                if is_too_old(command, delivery, at_ms):
+                    batch.stale_count += 1
+                    continue
                 batch.command_count += 1
                 if isinstance(command, Undecodable):
                     batch.add(self._engine.refuse_undecodable(command.group, command.cause, command.digest))
-                    continue
-                if at_ms - unseen_at_ms(command) > COMMAND_RETENTION_S * 1000:
-                    batch.stale_count += 1
                     continue
                 batch.add(self._execute_one(command, at_ms))
                 if command.trace_id:

@@ -7,7 +7,6 @@ from typing import get_args
 
 import pytest
 
-from exchange_core.commands import PlaceOrder
 from exchange_core.construct import extending, positional
 from exchange_core.events import Event, OrderAccepted
 from exchange_core.orders import OrderTerms
@@ -30,5 +29,5 @@ def test_a_message_made_by_position_is_the_message_made_by_name(kind: type) -> N
 def test_a_message_extends_another_that_has_the_same_terms() -> None:
     order = Room().order("ann", BUY, 5, 100, client_order_id="c", trace_id="t")
     accepted = extending(OrderAccepted, OrderTerms)(order, 9)
-    expected = {field.name: getattr(order, field.name) for field in fields(PlaceOrder)}
+    expected = {field.name: getattr(order, field.name) for field in fields(OrderTerms)}
     assert accepted == OrderAccepted(**expected, seq=9) and type(accepted) is OrderAccepted
