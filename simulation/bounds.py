@@ -1,7 +1,8 @@
 """Bounds that no world is large enough to reach, made so small that it does: a page of two slots, a list of one order.
 
 A world lasts for a minute: its journal fills no page, its backlog no list, so what is wrong behind such a bound would
-never be lived through. Each seed tightens some of them, as FoundationDB's simulation turns its knobs.
+never be lived through. Each seed tightens some of them, as FoundationDB's simulation turns its knobs; never so far that
+a minute would not be enough to come to rest.
 """
 
 from collections.abc import Iterator
@@ -27,8 +28,8 @@ _SMALL: Final[tuple[tuple[ModuleType, str, tuple[int, ...]], ...]] = (
     (open_orders, "_KNOWN_MAX", (1,)),
     (orders, "_REMEMBERED_SENDS", (1,)),
     (orders, "_REMEMBERED_UNSENT", (1,)),
-    (sweeper, "LISTED_MAX", (1, 5)),
-    (sweeper, "RESENT_MAX", (1, 5)),
+    (sweeper, "LISTED_MAX", (8,)),
+    (sweeper, "RESENT_MAX", (8,)),
     (publication, "_REFRESH_SYMBOLS", (1,)),
     (recovery, "PAGE_SLOTS", (1, 3)),
     (slots, "MAX_SLOT_EVENTS", (1, 4)),
