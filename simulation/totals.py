@@ -52,7 +52,8 @@ def totals(lines: Iterable[dict[str, Any]]) -> str:
                 faults.update(value)
             else:
                 sums[name] += value
-    rows = [f"commit           {commit}: seeds {ranges(seeds)}" for commit, seeds in lived.items()]
+    in_order = sorted(lived.items(), key=lambda of_commit: min(of_commit[1]))
+    rows = [f"commit           {commit}: seeds {ranges(seeds)}" for commit, seeds in in_order]
     seeds = sum(map(len, lived.values()))
     rows.append(f"seeds            {seeds:,}, not clean: {len(dirty)} {sorted(dirty)[:20] or ''}".rstrip())
     rows.append(
