@@ -119,7 +119,7 @@ async def test_it_journals_feeds_and_publishes_and_stops_in_order(place: Place):
     matcher = await place.start("matcher-1")
     await eventually(matcher.is_ready)
     now_ms = SystemClock().now_ms()
-    await place.send(listing(), order(10, Side.SELL, user_id="bob", entered_at_ms=now_ms))
+    await place.send(listing(entered_at_ms=now_ms), order(10, Side.SELL, user_id="bob", entered_at_ms=now_ms))
     await place.send(order(11, entered_at_ms=now_ms))
     await eventually(lambda: place.has(1, 10, 11))
     events = [event for slot in await place.slots() for event in slot.events]
@@ -147,7 +147,7 @@ async def test_it_journals_feeds_and_publishes_and_stops_in_order(place: Place):
 async def test_a_killed_matcher_is_replaced_and_no_command_is_lost(place: Place):
     first = await place.start("matcher-1")
     await eventually(first.is_ready)
-    await place.send(listing())
+    await place.send(listing(entered_at_ms=SystemClock().now_ms()))
     await eventually(lambda: place.has(1))
     standby = await place.start("matcher-2")
     await eventually(standby.is_ready)

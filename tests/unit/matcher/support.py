@@ -44,9 +44,9 @@ INSTRUMENT = Instrument(
 )
 
 
-def listing(command_id: int = 1) -> ListInstrument:
+def listing(command_id: int = 1, *, entered_at_ms: int = START_MS) -> ListInstrument:
     return ListInstrument(
-        command_id=command_id, user_id="operator", symbol=SYMBOL, entered_at_ms=START_MS, instrument=INSTRUMENT
+        command_id=command_id, user_id="operator", symbol=SYMBOL, entered_at_ms=entered_at_ms, instrument=INSTRUMENT
     )
 
 
