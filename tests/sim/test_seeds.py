@@ -14,7 +14,7 @@ from simulation.campaign import known_lines, seeds_of
 from simulation.checks import examine
 from simulation.world import live
 
-BATCHES = 100
+BATCHES = 70
 BATCH_SEEDS = 10
 ALIKE_SEEDS = "0-9"
 FOUND = {
