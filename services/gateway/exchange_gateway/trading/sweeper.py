@@ -73,13 +73,14 @@ class Sweeper:
         now_ms = self._clock.now_ms()
         if not await self._leases.acquire(f"sweep#{partition}", self._owner, now_ms, LEASE_MS):
             return 0
-        lag_ms = await self._settlement_lag_ms(partition, now_ms)
-        listed = await self._holds.pending(partition, now_ms - SWEEP_AGE_MS, LISTED_MAX)
+        listed = await self._listed(partition, now_ms)
         age_ms = now_ms - listed[0].created_at_ms if listed else 0
         recorder.gauge(OLDEST_PENDING_AGE_MS, age_ms, partition=partition)
         if not listed:
             self._attempts[partition] = {}
             return 0
+        lag_ms = await self._settlement_lag_ms(partition, now_ms)
+        listed = await self._listed(partition, now_ms)  # again: what counts is what is pending after the lag was told
         due = self._due(partition, listed, now_ms, lag_ms)
         if not due:
             return 0
@@ -95,6 +96,9 @@ class Sweeper:
                 await self._leases.release(f"sweep#{partition}", self._owner)
             except PortError as error:
                 log.warning("sweep_lease_not_released", partition=partition, error=type(error).__name__)
+
+    async def _listed(self, partition: int, now_ms: int) -> Sequence[Pending]:
+        return await self._holds.pending(partition, now_ms - SWEEP_AGE_MS, LISTED_MAX)
 
     async def _settlement_lag_ms(self, partition: int, now_ms: int) -> int | None:
         """How far the database is behind, or None where it has nothing of the partition yet."""
