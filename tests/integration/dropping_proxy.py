@@ -19,7 +19,8 @@ class Cut(Enum):
 
 
 class DroppingProxy:
-    """Passes bytes between its own port on loopback and `target_port`; `cut` may be changed at any time.
+    """Passes bytes between its own port on loopback and `target_port`; `cut` may be changed at any time, and so may
+    `target_port`, for connections to come.
 
     `accepted` counts the connections so far.
     """
@@ -28,7 +29,7 @@ class DroppingProxy:
         self.cut = Cut.NOWHERE
         self.port = 0
         self.accepted = 0
-        self._target_port = target_port
+        self.target_port = target_port
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
 
@@ -60,7 +61,7 @@ class DroppingProxy:
         self.accepted += 1
         task.add_done_callback(self._serving.discard)
         with contextlib.closing(writer), contextlib.suppress(OSError, asyncio.CancelledError):
-            target_reader, target_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+            target_reader, target_writer = await asyncio.open_connection("127.0.0.1", self.target_port)
             with contextlib.closing(target_writer):
                 await self._pass_on(reader, writer, target_reader, target_writer)
 

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from crossbook.processes import Supervisor
 from crossbook.servers.redis import RedisServer
 from crossbook.twin import Backing
 from exchange_adapters import redis_market
+from exchange_adapters.redis_limits import RedisOnceMarks, RedisRateLimiter
 from exchange_adapters.redis_market import (
     SUBSCRIBERS_TTL_S,
     RedisMarketCache,
@@ -23,8 +25,11 @@ from exchange_adapters.redis_market import (
     RedisSubscriberSets,
 )
 from exchange_core.errors import Unavailable
+from exchange_core.rate_limits import Charge, RateLimit
 from tests.eventually import eventually
 from tests.integration.dropping_proxy import Cut, DroppingProxy
+
+PASSWORD = "for-tests"
 
 
 class OwnRedis:
@@ -47,17 +52,35 @@ class OwnRedis:
         assert self._child.process is not None
         self._child.process.send_signal(signal.SIGCONT)
 
+    async def follow(self, primary: "OwnRedis") -> None:
+        """Become the other one's replica; connections stand."""
+        async with Redis.from_url(self.url) as client:
+            await client.config_set("masterauth", PASSWORD)
+            await client.execute_command("REPLICAOF", "127.0.0.1", primary.port)
 
-@pytest.fixture
-async def own_redis(tmp_path: Path) -> AsyncIterator[OwnRedis]:
+
+@contextlib.asynccontextmanager
+async def running_redis(folder: Path) -> AsyncIterator[OwnRedis]:
     port = PortAllocator().claim_all((PortWish(name="redis"),), remembered={})["redis"]
-    server = RedisServer(tmp_path, port=port, password="for-tests")
-    supervisor = Supervisor(logs=tmp_path / "logs")
+    server = RedisServer(folder, port=port, password=PASSWORD)
+    supervisor = Supervisor(logs=folder / "logs")
     try:
         await supervisor.start(server.spec())
         yield OwnRedis(server, supervisor, port)
     finally:
         await supervisor.stop()
+
+
+@pytest.fixture
+async def own_redis(tmp_path: Path) -> AsyncIterator[OwnRedis]:
+    async with running_redis(tmp_path) as redis:
+        yield redis
+
+
+@pytest.fixture
+async def another_redis(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[OwnRedis]:
+    async with running_redis(tmp_path_factory.mktemp("another")) as redis:
+        yield redis
 
 
 @pytest.fixture
@@ -237,6 +260,34 @@ async def test_calls_to_a_redis_that_is_away_or_silent_are_unavailable(
             await proxy.close()
             with pytest.raises(Unavailable):
                 await cache.get("key")
+
+
+@pytest.mark.parametrize("call", ["publish", "join", "take", "claim"])
+async def test_a_server_that_has_become_a_replica_is_asked_once(
+    own_redis: OwnRedis, another_redis: OwnRedis, call: str
+) -> None:
+    async with DroppingProxy(own_redis.port).serving() as proxy, AsyncExitStack() as stack:
+        url = own_redis.url.replace(str(own_redis.port), str(proxy.port))
+        publisher, sets = RedisMarketPublisher(url), RedisSubscriberSets(url)
+        limiter, marks = RedisRateLimiter(url), RedisOnceMarks(url)
+        for calls in (publisher, sets, limiter, marks):
+            await stack.enter_async_context(calls)
+        charge = Charge(key="limit", limit=RateLimit(requests=100, window_ms=1_000))
+        ways: dict[str, Callable[[], Awaitable[object]]] = {
+            "publish": lambda: publisher.publish({"key": b"value"}, []),
+            "join": lambda: sets.add("set", "member"),
+            "take": lambda: limiter.take([[charge]]),
+            "claim": lambda: marks.claim("mark", 1_000),
+        }
+        # GIVEN connections to a primary, some of them at rest
+        await asyncio.gather(*(ways[call]() for _ in range(3)))
+        # WHEN another one takes its place and its name, while the connections stand
+        proxy.target_port = another_redis.port
+        await own_redis.follow(another_redis)
+        # THEN one call hears of it, and the next ones reach the new primary
+        with pytest.raises(Unavailable, match="read only replica"):
+            await ways[call]()
+        await asyncio.gather(*(ways[call]() for _ in range(3)))
 
 
 async def test_a_refusal_of_redis_is_unavailable(raw: "Redis[Any]", backing: Backing) -> None:

@@ -197,6 +197,24 @@ async def test_a_session_that_is_cut_is_unavailable_and_at_the_commit_ambiguous(
     await assert_shows(pool, slots)
 
 
+async def test_a_session_where_nothing_can_be_written_is_not_used_again(site: Site) -> None:
+    slots = RandomMarket(Random(7)).slots(3)
+    may_write = {"default_transaction_read_only": "off"}
+    administrator = await asyncpg.connect(site.database_url, server_settings=may_write)
+    database = await administrator.fetchval("SELECT quote_ident(current_database())")
+    async with open_pool(site.database_url, max_size=1) as pool:
+        # GIVEN a session on what was the writer before a failover
+        await administrator.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+        with pytest.raises(Unavailable, match="ReadOnlySQLTransactionError"):
+            await record(pool, slots)
+        # WHEN the name leads to a writer again
+        await administrator.execute(f"ALTER DATABASE {database} RESET default_transaction_read_only")
+        await administrator.close()
+        # THEN the next attempt takes a new session
+        await record(pool, slots)
+        await assert_shows(pool, slots)
+
+
 async def test_a_checkpoint_never_goes_back(pool: asyncpg.Pool) -> None:
     projections = PostgresProjections(pool)
     for sequence in ("9", "10", "8", "49590338271490256608559692538361571095921575989136588898"):

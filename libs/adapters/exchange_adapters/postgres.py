@@ -245,8 +245,11 @@ class PostgresProjections:
         except (asyncio.CancelledError, Ambiguous):
             _cut(connection)
             raise
-        except BaseException:
-            await _roll_back(connection, transaction)
+        except BaseException as error:
+            if isinstance(error.__cause__, asyncpg.ReadOnlySQLTransactionError):
+                _cut(connection)  # what was the writer is a reader now: a new connection finds the one that is
+            else:
+                await _roll_back(connection, transaction)
             raise
         finally:
             await self._pool.release(connection)

@@ -7,7 +7,7 @@ Time is the server's own, so gateways whose clocks differ share a limit all the 
 from collections.abc import Sequence
 from typing import Final
 
-from exchange_adapters.redis_market import RedisCalls, bounded
+from exchange_adapters.redis_market import RedisCalls
 from exchange_core.rate_limits import Charge, Standing
 
 _TAKE: Final = """
@@ -52,7 +52,7 @@ class RedisRateLimiter(RedisCalls):
             return [[] for _ in asked]
         keys = [charge.key for charges in asked for charge in charges]
         arguments = [number for charges in asked for number in _arguments(charges)]
-        async with bounded():
+        async with self._bounded():
             answer = await self._script(keys, arguments)
         pairs = iter(zip(answer[::2], answer[1::2], strict=True))
         return [[_standing(charge, *next(pairs)) for charge in charges] for charges in asked]
@@ -63,7 +63,7 @@ class RedisOnceMarks(RedisCalls):
 
     async def claim(self, key: str, ttl_ms: int) -> bool:
         """Set the mark for so long; False when it stands already."""
-        async with bounded():
+        async with self._bounded():
             return bool(await self._redis.set(key, b"", nx=True, px=ttl_ms))
 
 

@@ -15,7 +15,7 @@ import structlog
 from redis.asyncio import Connection, ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from exchange_adapters.system import end_tasks
 from exchange_core.errors import Unavailable
@@ -32,7 +32,11 @@ _BACKOFF_MAX_S: Final = 2.0
 
 
 class RedisCalls:
-    """A pool of connections for short calls."""
+    """A pool of connections for short calls.
+
+    A primary that has become a replica keeps its connections and refuses every write on them. The first to hear of it
+    closes those at rest, so that the calls after it go where the name leads by then.
+    """
 
     def __init__(self, url: str) -> None:
         self._redis = Redis(connection_pool=_pool(url))
@@ -44,6 +48,17 @@ class RedisCalls:
         await self._redis.aclose()
         await self._redis.connection_pool.disconnect()
 
+    @asynccontextmanager
+    async def _bounded(self) -> AsyncIterator[None]:
+        """Bound and translate one call."""
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                yield
+        except (RedisError, OSError) as error:
+            if _is_by_a_replica(error):
+                await self._redis.connection_pool.disconnect(inuse_connections=False)
+            raise Unavailable(f"{type(error).__name__}: {error}") from error
+
 
 class RedisMarketPublisher(RedisCalls):
     """MarketPublisher: the writing half of cache and pub/sub."""
@@ -52,7 +67,7 @@ class RedisMarketPublisher(RedisCalls):
         """Set the keys, then publish (channel, message) in order, in one round trip."""
         if not cache and not messages:
             return
-        async with bounded():
+        async with self._bounded():
             pipeline = self._redis.pipeline(transaction=False)
             for key, value in cache.items():
                 pipeline.set(key, value)
@@ -66,7 +81,7 @@ class RedisMarketCache(RedisCalls):
 
     async def get(self, key: str) -> bytes | None:
         """The value, or None when it is not cached."""
-        async with bounded():
+        async with self._bounded():
             value = await self._redis.get(key)
             assert not isinstance(value, str), "connections answer in bytes"
             return value
@@ -77,7 +92,7 @@ class RedisSubscriberSets(RedisCalls):
 
     async def add(self, key: str, member: str) -> None:
         """Add the member, extending the set's life to SUBSCRIBERS_TTL_S from now."""
-        async with bounded():
+        async with self._bounded():
             pipeline = self._redis.pipeline(transaction=False)
             pipeline.sadd(key, member)
             pipeline.expire(key, SUBSCRIBERS_TTL_S)
@@ -85,7 +100,7 @@ class RedisSubscriberSets(RedisCalls):
 
     async def remove(self, key: str, member: str) -> None:
         """Remove the member."""
-        async with bounded():
+        async with self._bounded():
             pipeline = self._redis.pipeline(transaction=False)
             pipeline.srem(key, member)
             await pipeline.execute()
@@ -223,11 +238,6 @@ def _pool(url: str) -> ConnectionPool:
     )
 
 
-@asynccontextmanager
-async def bounded() -> AsyncIterator[None]:
-    """Bound and translate one call."""
-    try:
-        async with asyncio.timeout(CALL_TIMEOUT_S):
-            yield
-    except (RedisError, OSError) as error:
-        raise Unavailable(f"{type(error).__name__}: {error}") from error
+def _is_by_a_replica(error: Exception) -> bool:
+    """Whether a write was refused because the server is a replica; a script's refusal says so in its text alone."""
+    return isinstance(error, ReadOnlyError) or (isinstance(error, ResponseError) and "READONLY" in str(error))
