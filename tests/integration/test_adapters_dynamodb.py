@@ -271,7 +271,7 @@ async def test_intents_expire_but_never_while_they_are_pending(
 ) -> None:
     user, partition = fresh("alice"), fresh_partition()
     await holds.commit({}, [intent(user, 1, client_order_id="mine", partition=partition)])
-    items = [(user, "order#1"), (user, "client#mine"), (f"pending#{partition}", f"{1:019d}")]
+    items = [(user, "order#1"), (user, "client#mine"), (f"pending#{partition}#1", f"{1:019d}")]
     expiries = []
     for owner, item in items:
         response = await clients.dynamodb.get_item(

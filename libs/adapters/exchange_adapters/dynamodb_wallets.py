@@ -3,9 +3,15 @@
 A wallet is one item: user_id, asset, available, held, and for each partition p that ever touched it `applied_<p>`, the
 last slot settled. Settlement creates it; a hold only ever changes one that exists. The items of an intent are laid out
 in `ports.Intent`.
+
+DynamoDB takes 1,000 write units a second under one hash key, and a pending item costs three, two when it is put in a
+transaction and one when it is deleted: so a partition's pending items lie under PENDING_KEYS of them
+(docs/adr/0017-pending-orders-lie-under-several-keys.md).
 """
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
@@ -34,6 +40,9 @@ from exchange_core.ports import (
 )
 from exchange_core.topology import INTENT_TTL_S, Topology
 
+PENDING_KEYS: Final = 3
+"""Odd: an id's low bits are a counter that hardly counts, and an even number would leave keys unused. Not to be changed
+while anything is pending: what was put under one number is not found under another."""
 _APPLIED: Final = "applied_"
 _REFUSED: Final = "ConditionalCheckFailed"
 
@@ -95,21 +104,20 @@ class DynamoWalletHolds:
 
     async def pending(self, partition: int, created_before_ms: int, limit: int) -> Sequence[Pending]:
         """The oldest intents not yet seen in the journal, in order of their ids."""
+        oldest = await asyncio.gather(
+            *(self._pending_under(owner, created_before_ms, limit) for owner in pending_owners(partition))
+        )
+        return _by_id(oldest)[:limit]
+
+    async def _pending_under(self, owner: str, created_before_ms: int, limit: int) -> list[Pending]:
         found: list[Pending] = []
-        async for items in pages(
-            self._client.query,
-            TableName=self._intents,
-            KeyConditionExpression="#owner = :owner",
-            ExpressionAttributeNames={"#owner": "owner"},
-            ExpressionAttributeValues={":owner": to_attribute(_pending_owner(partition))},
-            Limit=limit,
-        ):
+        async for items in pages(self._client.query, TableName=self._intents, Limit=limit, **_of_owner(owner)):
             old = [_pending(item) for item in items if item["created_at_ms"] < created_before_ms]
             found += old
             # Ids grow with time: behind a page of nothing but young ones there are only younger ones.
             if len(found) >= limit or (items and not old):
                 break
-        return found[:limit]
+        return found
 
     def _hold(self, wallet: tuple[str, str], amount: int) -> dict[str, Any]:
         user_id, asset = wallet
@@ -178,9 +186,8 @@ class DynamoWalletSettlement:
 
     async def mark_seen(self, partition: int, order_ids: Sequence[int]) -> None:
         """Delete the pending items of these orders; those that do not exist are passed over."""
-        owner = _pending_owner(partition)
         once = dict.fromkeys(order_ids)  # one batch may not name an item twice
-        keys = ({"owner": owner, "item": _pending_key(order_id)} for order_id in once)
+        keys = (_pending_key(partition, order_id) for order_id in once)
         await delete_all(self._client, self._intents, keys)
 
 
@@ -198,7 +205,7 @@ class DynamoWalletReader:
         return None if item is None else _wallet(item)
 
     async def all_pending(self, partition: int) -> Sequence[Pending]:
-        """Every intent of the partition that is not marked as seen, read consistently."""
+        """Every intent of the partition that is not marked as seen, in order of their ids, read consistently."""
         return await _all_pending(self._client, self._intents, partition)
 
 
@@ -215,22 +222,29 @@ class DynamoWalletRestore(DynamoWalletSettlement):
         await put_all(self._client, self._wallets, map(_wallet_item, wallets))
 
     async def all_pending(self, partition: int) -> Sequence[Pending]:
-        """Every intent of the partition that is not marked as seen, read consistently."""
+        """Every intent of the partition that is not marked as seen, in order of their ids, read consistently."""
         return await _all_pending(self._client, self._intents, partition)
 
 
 async def _all_pending(client: DynamoClient, table: str, partition: int) -> list[Pending]:
-    return [
-        _pending(item)
-        async for items in pages(
-            client.query,
-            TableName=table,
-            KeyConditionExpression="#owner = :owner",
-            ExpressionAttributeNames={"#owner": "owner"},
-            ExpressionAttributeValues={":owner": to_attribute(_pending_owner(partition))},
-        )
-        for item in items
-    ]
+    async def under(owner: str) -> list[Pending]:
+        read = pages(client.query, TableName=table, **_of_owner(owner))
+        return [_pending(item) async for items in read for item in items]
+
+    return _by_id(await asyncio.gather(*map(under, pending_owners(partition))))
+
+
+def _by_id(found: Iterable[Iterable[Pending]]) -> list[Pending]:
+    return sorted(chain.from_iterable(found), key=lambda pending: pending.order_id)
+
+
+def _of_owner(owner: str) -> dict[str, Any]:
+    """What a query for all items of one owner asks."""
+    return {
+        "KeyConditionExpression": "#owner = :owner",
+        "ExpressionAttributeNames": {"#owner": "owner"},
+        "ExpressionAttributeValues": {":owner": to_attribute(owner)},
+    }
 
 
 def _cancellation(
@@ -275,8 +289,7 @@ def _intent_items(intent: Intent) -> list[Item]:
     }
     # Without an expiry: it stands until the journal has shown the order, however long that takes.
     pending: dict[str, Any] = {
-        "owner": _pending_owner(intent.partition),
-        "item": _pending_key(intent.order_id),
+        **_pending_key(intent.partition, intent.order_id),
         **command,
     }
     if intent.client_order_id is None:
@@ -300,12 +313,13 @@ def _client_key(client_order_id: str) -> str:
     return f"client#{client_order_id}"
 
 
-def _pending_owner(partition: int) -> str:
-    return f"pending#{partition}"
+def pending_owners(partition: int) -> list[str]:
+    """The hash keys under which a partition's pending items lie."""
+    return [f"pending#{partition}#{key}" for key in range(PENDING_KEYS)]
 
 
-def _pending_key(order_id: int) -> str:
-    return f"{order_id:019d}"
+def _pending_key(partition: int, order_id: int) -> dict[str, str]:
+    return {"owner": pending_owners(partition)[order_id % PENDING_KEYS], "item": f"{order_id:019d}"}
 
 
 def _intent(item: Mapping[str, Any]) -> Intent:

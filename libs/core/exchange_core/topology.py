@@ -104,7 +104,7 @@ class Topology:
 
     @property
     def intents(self) -> TableSpec:
-        """(owner, item): see ports.Intent; owner is a user id or `pending#<partition>`."""
+        """(owner, item): see ports.Intent; owner is a user id or `pending#<partition>#<key>`."""
         return TableSpec(
             name=f"{self.prefix}-intents",
             hash_key=("owner", "S"),

@@ -1,5 +1,7 @@
 """Items keep their values through DynamoDB's form, and cancelled transactions tell who refused."""
 
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,8 +9,14 @@ from botocore.exceptions import ClientError
 
 from exchange_adapters import aws
 from exchange_adapters.dynamodb_items import from_item, to_attribute, to_item
-from exchange_adapters.dynamodb_wallets import DynamoWalletHolds, DynamoWalletSettlement
+from exchange_adapters.dynamodb_wallets import (
+    PENDING_KEYS,
+    DynamoWalletHolds,
+    DynamoWalletSettlement,
+    pending_owners,
+)
 from exchange_core.errors import Ambiguous, Conflict, Fatal, PortError, Throttled
+from exchange_core.ids import EPOCH_MS, IdGenerator
 from exchange_core.ports import HoldRefusedError, Intent
 from exchange_core.topology import Topology
 
@@ -55,6 +63,29 @@ def test_values_keep_their_types() -> None:
     assert from_item(to_item(item)) == item
     assert to_attribute(True) == {"BOOL": True}
     assert to_attribute(1) == {"N": "1"}
+
+
+class NotingClient:
+    """Takes every transaction, and counts the items put under each hash key."""
+
+    def __init__(self) -> None:
+        self.owners: Counter[str] = Counter()
+
+    async def transact_write_items(self, **request: Any) -> dict[str, Any]:
+        self.owners.update(action["Put"]["Item"]["owner"]["S"] for action in request["TransactItems"])
+        return {}
+
+
+@pytest.mark.parametrize("orders_a_millisecond", [1, 2, 4, 64])
+async def test_pending_items_of_a_partition_are_spread_evenly(orders_a_millisecond: int) -> None:
+    client, ids = NotingClient(), IdGenerator(node=3)
+    holds = DynamoWalletHolds(client, Topology())  # type: ignore[arg-type]
+    for number in range(1_000):
+        order_id = ids.next_id(EPOCH_MS + number // orders_a_millisecond)
+        await holds.commit({}, [replace(INTENT, order_id=order_id, client_order_id=None)])
+    assert client.owners.pop("alice") == 1_000
+    assert set(client.owners) == set(pending_owners(INTENT.partition))
+    assert max(client.owners.values()) < 1.1 * 1_000 / PENDING_KEYS
 
 
 async def test_a_short_wallet_is_told_with_what_it_had() -> None:

@@ -10,6 +10,7 @@ import zstandard
 from redis.asyncio import Redis
 
 from crossbook.bootstrap import Cloud
+from exchange_adapters.dynamodb_wallets import pending_owners
 from exchange_core.ports import Intent, Pending, Wallet
 from exchange_core.topology import Topology, order_book_key, price_key
 
@@ -127,12 +128,13 @@ class EvidenceReader:
     async def pending_ids(self) -> set[int]:
         """The commands that no slot was seen to show, as of now."""
         found: set[int] = set()
-        for partition in range(self._topology.partitions):
+        owners = [owner for partition in range(self._topology.partitions) for owner in pending_owners(partition)]
+        for owner in owners:
             request = {
                 "TableName": self._topology.intents.name,
                 "KeyConditionExpression": "#owner = :owner",
                 "ExpressionAttributeNames": {"#owner": "owner"},
-                "ExpressionAttributeValues": {":owner": {"S": f"pending#{partition}"}},
+                "ExpressionAttributeValues": {":owner": {"S": owner}},
                 "ConsistentRead": True,
             }
             found.update([int(item["order_id"]["N"]) async for item in _pages(self._cloud.dynamodb.query, request)])

@@ -23,7 +23,7 @@ class Intent:
     """A command that was promised, stored with its hold in one transaction.
 
     Stands in the `intents` table as up to three items: (user_id, `order#<id>`) with the command, (user_id,
-    `client#<client_order_id>`) with order id and digest if the client gave one, and (`pending#<partition>`,
+    `client#<client_order_id>`) with order id and digest if the client gave one, and (`pending#<partition>#<key>`,
     `<id, 19 digits>`) with the command, which the persister deletes once the journal has shown the order.
     `command` is the text of `codec.encode_commands` for this one command; `body_digest` tells a repeat from a clash.
     An operator's intent `is_kept` for ever: a transfer id that could be used again would credit again.
@@ -131,7 +131,7 @@ class WalletReader(Protocol):
         ...
 
     async def all_pending(self, partition: int) -> Sequence[Pending]:
-        """Every intent of the partition that is not marked as seen, read consistently."""
+        """Every intent of the partition that is not marked as seen, in order of their ids, read consistently."""
         ...
 
 
@@ -143,7 +143,7 @@ class WalletRestore(Protocol):
         ...
 
     async def all_pending(self, partition: int) -> Sequence[Pending]:
-        """Every intent of the partition that is not marked as seen, read consistently."""
+        """Every intent of the partition that is not marked as seen, in order of their ids, read consistently."""
         ...
 
     async def mark_seen(self, partition: int, order_ids: Sequence[int]) -> None:
