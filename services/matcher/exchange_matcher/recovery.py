@@ -15,11 +15,12 @@ from exchange_core.errors import Fatal, PortError
 from exchange_core.ports import JournalReader, SnapshotStore
 from exchange_core.wire import DecodeError
 from exchange_matcher.commit import SlotCommit
-from exchange_matcher.retry import Outage, persist
+from exchange_matcher.retry import PASSING_FAULTS, Outage, persist
 from exchange_matcher.turns import in_turns
 
 PAGE_SLOTS: Final = 100
-_SNAPSHOT_ATTEMPTS: Final = 3
+_SNAPSHOT_PATIENCE_S: Final = 10.0
+"""How long S3 is asked again: what is folded in place of a snapshot may be a journal of hours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,15 +67,7 @@ async def recover(
 async def _newest_snapshot(partition: int, snapshots: SnapshotStore, outage: Outage) -> tuple[PartitionEngine, int]:
     """The journal alone is enough, so a snapshot that cannot be had or read costs time, nothing else."""
     log = structlog.get_logger().bind(partition=partition)
-    for _ in range(_SNAPSHOT_ATTEMPTS):
-        try:
-            newest = await snapshots.latest(partition)
-            break
-        except PortError as error:
-            await outage.pause(error)
-    else:
-        log.warning("snapshot_unavailable")
-        newest = None
+    newest = await _read_newest(partition, snapshots, outage)
     if newest is not None:
         n, data = newest
         try:
@@ -82,6 +75,19 @@ async def _newest_snapshot(partition: int, snapshots: SnapshotStore, outage: Out
         except DecodeError as error:
             log.warning("snapshot_unreadable", slot=n, error=str(error))
     return PartitionEngine(partition), 0
+
+
+async def _read_newest(partition: int, snapshots: SnapshotStore, outage: Outage) -> tuple[int, bytes] | None:
+    loop = asyncio.get_running_loop()
+    patient_until_s = loop.time() + _SNAPSHOT_PATIENCE_S
+    while True:
+        try:
+            return await snapshots.latest(partition)
+        except PortError as error:
+            if loop.time() >= patient_until_s or not isinstance(error, PASSING_FAULTS):
+                structlog.get_logger().warning("snapshot_unavailable", partition=partition, error=str(error))
+                return None
+            await outage.pause(error)
 
 
 async def _slots(

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from exchange_adapters.sim import Faults, Gate, SimSnapshots
+from exchange_adapters.sim import Fault, Faults, Gate, SimSnapshots
 from exchange_adapters.sim.virtual_time import in_virtual_time
 from exchange_core import snapshot
 from exchange_core.commands import CASH_DESK
@@ -104,6 +104,25 @@ async def test_recovery_does_without_a_snapshot_that_cannot_be_had_or_read():
     await world.until_drained()
     await world.assert_sound([1, 10, 11])
     await last.stop()
+
+
+@in_virtual_time
+async def test_recovery_waits_for_a_store_of_snapshots_that_falters():
+    world = await listed_world()
+    for number in range(10, 16):
+        await world.send(order(number, entered_at_ms=world.clock.now_ms()))
+    host = world.start()
+    await world.until_drained()
+    await host.stop()
+    newest = await world.cloud.snapshots.latest(0)
+    assert newest is not None
+    faults, stopping = Faults(), asyncio.Event()
+    faults.script("snapshots.latest", [Fault.BEFORE] * 6)
+    cloud = world.cloud.seen_by(faults)
+    outage = Outage("recovery", stopping)
+    commit = SlotCommit(cloud.journal, cloud.stream, partition=0, stopping=stopping, on_blocked=lambda _: None)
+    recovered = await recover(0, snapshots=cloud.snapshots, journal=cloud.journal, commit=commit, outage=outage)
+    assert (recovered.snapshot_n, recovered.n) == (newest[0], newest[0])
 
 
 @in_virtual_time
