@@ -46,7 +46,7 @@ class Presence:
         self._sets = sets
         self._connections = connections
         self._refresh_s = refresh_s
-        self._present: set[Record] = set()
+        self._present: dict[Record, None] = {}
         self._unwritten: dict[Record, None] = {}
         self._changed = asyncio.Event()
 
@@ -68,9 +68,9 @@ class Presence:
 
     def _change(self, record: Record, *, is_present: bool) -> None:
         if is_present:
-            self._present.add(record)
+            self._present[record] = None
         else:
-            self._present.discard(record)
+            self._present.pop(record, None)
         self._unwritten[record] = None
         self._changed.set()
 
@@ -85,7 +85,7 @@ class Presence:
             self._changed.clear()
             if loop.time() >= refresh_at_s:
                 refresh_at_s = loop.time() + self._refresh_s
-                self._unwritten |= dict.fromkeys(self._present)
+                self._unwritten |= self._present
             await self.write()
             if self._unwritten:
                 await asyncio.sleep(RETRY_S)
