@@ -1,6 +1,9 @@
-"""What each wallet must hold by the journal: up to where the database stands, and slot by slot beyond. Pure."""
+"""What each wallet must hold by the journal: up to where the database stands, and slot by slot beyond. Pure.
 
-from collections import deque
+Kept in mind is a sum a wallet, and the slots that the database does not have: however long the journal is.
+"""
+
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -14,14 +17,24 @@ WalletKey = tuple[str, str]
 """(user_id, asset)"""
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """What one slot's postings do to one wallet."""
+@dataclass(slots=True)
+class _Account:
+    """A wallet by the journal: what it holds with all slots that the database has, the last of these that touched it
+    by partition, and what the slots beyond add to it by (partition, slot)."""
 
-    partition: int
-    slot: int
-    available: int
-    held: int
+    available: int = 0
+    held: int = 0
+    last: dict[int, int] = field(default_factory=dict)
+    later: dict[tuple[int, int], Delta] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _LaterSlot:
+    """A slot that the database does not have: the wallets it touches, and the commands it shows."""
+
+    n: int
+    wallets: Iterable[WalletKey]
+    commands: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +62,13 @@ class WalletBooks:
 
     heads: dict[int, int] = field(default_factory=dict)
     settled: dict[int, int] = field(default_factory=dict)
-    _balances: dict[WalletKey, Delta] = field(default_factory=dict)
-    _later: dict[WalletKey, deque[_Entry]] = field(default_factory=dict)
-    _commands: dict[int, deque[tuple[int, frozenset[int]]]] = field(default_factory=dict)
+    _accounts: defaultdict[WalletKey, _Account] = field(default_factory=lambda: defaultdict(_Account))
+    _later: dict[int, deque[_LaterSlot]] = field(default_factory=dict)
 
     @property
     def wallets(self) -> Iterable[WalletKey]:
         """Every wallet that the journal has touched, in the order in which it did first."""
-        return self._balances.keys()
+        return self._accounts.keys()
 
     def add(self, slot: Slot, instruments: Mapping[str, Instrument]) -> set[WalletKey]:
         """Take in the next slot of its partition; returns the wallets it touches."""
@@ -69,23 +81,28 @@ class WalletBooks:
         for event in slot.events:
             hold = hold_before(event, instruments)
             if hold is not None:
-                self._balance(hold[:2]).available -= hold[2]
-                self._balance(hold[:2]).held += hold[2]
+                account = self._accounts[hold[:2]]
+                account.available -= hold[2]
+                account.held += hold[2]
                 touched.add(hold[:2])
         for key, delta in deltas.items():
-            self._balance(key)
-            entry = _Entry(slot.partition, slot.n, delta.available, delta.held)
-            self._later.setdefault(key, deque()).append(entry)
-        causes = frozenset(event.cause for event in slot.events)
-        self._commands.setdefault(slot.partition, deque()).append((slot.n, causes))
+            self._accounts[key].later[slot.partition, slot.n] = delta
+        commands = frozenset(event.cause for event in slot.events)
+        self._later.setdefault(slot.partition, deque()).append(_LaterSlot(slot.n, list(deltas), commands))
         return touched
 
     def settle(self, partition: int, position: int) -> None:
-        """The database has all slots of the partition up to `position`."""
+        """The database has all slots of the partition up to `position`, and so have the wallets."""
         self.settled[partition] = min(position, self.heads.get(partition, 0))
-        commands = self._commands.get(partition)
-        while commands and commands[0][0] <= self.settled[partition]:
-            commands.popleft()
+        later = self._later.get(partition)
+        while later and later[0].n <= self.settled[partition]:
+            slot = later.popleft()
+            for key in slot.wallets:
+                account = self._accounts[key]
+                delta = account.later.pop((partition, slot.n))
+                account.available += delta.available
+                account.held += delta.held
+                account.last[partition] = slot.n
 
     def discrepancy(self, wallet: Wallet, pending: Iterable[tuple[int, int]]) -> Discrepancy | None:
         """How the wallet differs from the journal, if it does. `pending` are (command id, units) of the holds of this
@@ -95,14 +112,14 @@ class WalletBooks:
         for partition, slot in sorted(wallet.applied.items()):
             if slot > self.heads.get(partition, 0):
                 return Discrepancy(unknown=(partition, slot))
-        key = (wallet.user_id, wallet.asset)
-        balance = self._balances.get(key, Delta())
-        available, held = balance.available, balance.held
-        for entry in self._later.get(key, ()):
-            if entry.slot <= wallet.applied.get(entry.partition, 0):
-                available, held = available + entry.available, held + entry.held
-            elif entry.slot <= self.settled.get(entry.partition, 0):
-                return Discrepancy(unsettled=(entry.partition, entry.slot))
+        account = self._accounts.get((wallet.user_id, wallet.asset)) or _Account()
+        for partition, slot in sorted(account.last.items()):
+            if slot > wallet.applied.get(partition, 0):
+                return Discrepancy(unsettled=(partition, slot))
+        available, held = account.available, account.held
+        for (partition, slot), delta in account.later.items():
+            if slot <= wallet.applied.get(partition, 0):
+                available, held = available + delta.available, held + delta.held
         for command_id, units in pending:
             if not self._is_journaled(command_id):
                 available, held = available - units, held + units
@@ -110,24 +127,6 @@ class WalletBooks:
             return None
         return Discrepancy(wallet.available - available, wallet.held - held)
 
-    def confirm(self, key: WalletKey) -> None:
-        """The wallet was found right: what is settled of it need not be told slot by slot any more."""
-        later = self._later.get(key)
-        kept: deque[_Entry] = deque()
-        for entry in later or ():
-            if entry.slot <= self.settled.get(entry.partition, 0):
-                self._balances[key].available += entry.available
-                self._balances[key].held += entry.held
-            else:
-                kept.append(entry)
-        if kept:
-            self._later[key] = kept
-        else:
-            self._later.pop(key, None)
-
-    def _balance(self, key: WalletKey) -> Delta:
-        return self._balances.setdefault(key, Delta())
-
     def _is_journaled(self, command_id: int) -> bool:
         """Of the commands that the database does not have yet; those it has are marked as seen."""
-        return any(command_id in causes for commands in self._commands.values() for _, causes in commands)
+        return any(command_id in slot.commands for later in self._later.values() for slot in later)

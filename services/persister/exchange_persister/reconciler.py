@@ -182,7 +182,6 @@ class Reconciler:
         discrepancy = self._books.discrepancy(wallet, pending)
         if discrepancy is None:
             self._suspects.pop(key, None)
-            self._books.confirm(key)
             return
         suspicion = self._suspects.get(key)
         if suspicion is None or suspicion.discrepancy != discrepancy:
