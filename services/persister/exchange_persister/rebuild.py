@@ -14,10 +14,11 @@ not yet journaled are not touched.
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Final, Protocol
 
 import structlog
@@ -105,33 +106,57 @@ async def rebuild(ports: Ports, partitions: int) -> Rebuilt:
     """Build everything anew, on an empty schema. Raises ExchangeRunsError, JournalBrokenError, PortError."""
     await refuse_while_running(ports.leases, ports.clock, partitions)
     rebuilt, wallets = Rebuilt(), _Wallets()
-    seen: dict[int, set[int]] = {}
     for partition in range(partitions):
-        seen[partition] = set()
+        pending = {one.order_id: one for one in await ports.wallets.all_pending(partition)}
+        seen: set[int] = set()
         instruments: Mapping[str, Instrument] = {}
-        spans = await ports.history.spans(partition)
+        spans = ArchivedSpans(await ports.history.spans(partition))
         async with aclosing(_runs(ports, spans, partition, rebuilt)) as runs:
             async for run in runs:
                 instruments = instruments_after(instruments, run)
                 for slot in run:
                     wallets.apply(slot, instruments)
-                seen[partition].update(seen_commands(run))
+                seen.update(command_id for command_id in seen_commands(run) if command_id in pending)
                 for missing in _unarchived(run, spans):
                     await ports.archive.put(partition, missing[0].n, missing[-1].n, history_object(missing))
                 await _project(ports.projections, run)
                 rebuilt.slots += len(run)
+        on_their_way = [intent for order_id, intent in pending.items() if order_id not in seen]
+        for intent in on_their_way:
+            wallets.take(_hold_on_its_way(intent))
+        rebuilt.on_their_way += len(on_their_way)
+        await ports.wallets.mark_seen(partition, sorted(seen))
         log.info("partition_projected", partition=partition, slot=wallets.heads.get(partition, 0))
-    for partition in range(partitions):
-        pending = await ports.wallets.all_pending(partition)
-        for intent in pending:
-            if intent.order_id not in seen[partition]:
-                wallets.take(_hold_on_its_way(intent))
-                rebuilt.on_their_way += 1
-        await ports.wallets.mark_seen(partition, [one.order_id for one in pending if one.order_id in seen[partition]])
     built = wallets.all()
     await ports.wallets.replace(built)
     rebuilt.wallets = len(built)
     return rebuilt
+
+
+class ArchivedSpans:
+    """Which object of the archive, (first, last), has a slot. They overlap where a run was settled again, and cut
+    otherwise."""
+
+    def __init__(self, spans: Iterable[tuple[int, int]]) -> None:
+        ordered = sorted(spans)
+        self._firsts = [first for first, _ in ordered]
+        self._farthest = list(accumulate(ordered, _farther))
+
+    @property
+    def last(self) -> int:
+        """The last slot that is archived (0: none)."""
+        return self._farthest[-1][1] if self._farthest else 0
+
+    def of(self, n: int) -> tuple[int, int] | None:
+        """An object with slot n."""
+        begun = bisect_right(self._firsts, n)
+        if not begun or self._farthest[begun - 1][1] < n:
+            return None
+        return self._farthest[begun - 1]
+
+
+def _farther(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
+    return other if other[1] > one[1] else one
 
 
 @dataclass(slots=True)
@@ -171,7 +196,7 @@ class _Wallets:
 
 
 async def _runs(
-    ports: Ports, spans: Sequence[tuple[int, int]], partition: int, rebuilt: Rebuilt
+    ports: Ports, spans: ArchivedSpans, partition: int, rebuilt: Rebuilt
 ) -> AsyncGenerator[list[Slot], None]:
     """The partition's slots in order, some at a time."""
     position, at_ms = 0, 0
@@ -188,14 +213,13 @@ async def _runs(
             break
         yield run
         position, at_ms = run[-1].n, run[-1].at_ms
-    last = max((last for _, last in spans), default=0)
-    if position < last or await ports.journal.read(partition, position, 1):
+    if position < spans.last or await ports.journal.read(partition, position, 1):
         raise JournalBrokenError(f"slot {position + 1} of partition {partition} is nowhere, and later ones are")
 
 
-async def _archived(ports: Ports, spans: Sequence[tuple[int, int]], partition: int, n: int, at_ms: int) -> list[Slot]:
+async def _archived(ports: Ports, spans: ArchivedSpans, partition: int, n: int, at_ms: int) -> list[Slot]:
     """Slot n and those behind it as the archive has them, put back into the journal for whoever reads it next."""
-    span = next(((first, last) for first, last in spans if first <= n <= last), None)
+    span = spans.of(n)
     if span is None:
         return []
     first, last = span
@@ -215,11 +239,11 @@ async def _archived(ports: Ports, spans: Sequence[tuple[int, int]], partition: i
     return restored
 
 
-def _unarchived(run: Sequence[Slot], spans: Sequence[tuple[int, int]]) -> list[list[Slot]]:
+def _unarchived(run: Sequence[Slot], spans: ArchivedSpans) -> list[list[Slot]]:
     """The stretches of a run that no object of the archive holds: journaled, and not settled when all was stopped."""
     stretches: list[list[Slot]] = []
     for slot in run:
-        if any(first <= slot.n <= last for first, last in spans):
+        if spans.of(slot.n):
             continue
         if stretches and stretches[-1][-1].n == slot.n - 1:
             stretches[-1].append(slot)

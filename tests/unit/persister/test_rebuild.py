@@ -19,7 +19,7 @@ from exchange_core.ports import Intent
 from exchange_core.topology import node_lease, partition_lease
 from exchange_persister import rebuild as rebuilding
 from exchange_persister.history import history_object, history_slots
-from exchange_persister.rebuild import ExchangeRunsError, JournalBrokenError, Ports, rebuild
+from exchange_persister.rebuild import ArchivedSpans, ExchangeRunsError, JournalBrokenError, Ports, rebuild
 from tests.unit.persister.journals import START_MS, RandomMarket
 
 DEPOSIT, WITHDRAWAL = 10**15, 1_000
@@ -248,6 +248,18 @@ async def test_promises_not_yet_journaled_keep_their_holds() -> None:
         available, held = before[wallet]
         assert after[wallet] == (available - units, held + units)
     assert [one.order_id for one in await fresh.wallets.all_pending(0)] == [1, 2]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_slot_is_found_in_the_archive_however_its_objects_overlap(seed: int) -> None:
+    random = Random(seed)
+    firsts = [random.randint(1, 60) for _ in range(seed)]
+    spans = [(first, first + random.choice((0, 1, 5, 30))) for first in firsts]
+    archived = ArchivedSpans(spans)
+    assert archived.last == max((last for _, last in spans), default=0)
+    for n in range(100):
+        having = [span for span in spans if span[0] <= n <= span[1]]
+        assert archived.of(n) in (having or [None])
 
 
 def test_the_archive_is_read_back_as_it_was_written() -> None:
