@@ -10,8 +10,8 @@ from exchange_adapters.projection_rows import LEDGER_COLUMNS, TRADE_COLUMNS
 
 _POSITIONS: Final = "SELECT partition, slot FROM positions"
 _SLOTS: Final = "WHERE partition = $1 AND slot > $2 AND slot <= $3"
-_LEDGER: Final = f"SELECT {', '.join(LEDGER_COLUMNS)} FROM ledger {_SLOTS} ORDER BY slot, line"  # noqa: S608 - constants
-_TRADES: Final = f"SELECT {', '.join(TRADE_COLUMNS)} FROM trades {_SLOTS} ORDER BY symbol, trade_id"  # noqa: S608
+LEDGER_OF_SLOTS: Final = f"SELECT {', '.join(LEDGER_COLUMNS)} FROM ledger {_SLOTS} ORDER BY slot, line"  # noqa: S608 - constants
+TRADES_OF_SLOTS: Final = f"SELECT {', '.join(TRADE_COLUMNS)} FROM trades {_SLOTS} ORDER BY symbol, trade_id"  # noqa: S608
 
 
 class PostgresSettledRows:
@@ -26,11 +26,11 @@ class PostgresSettledRows:
 
     async def ledger(self, partition: int, after: int, through: int) -> Sequence[tuple[Any, ...]]:
         """The ledger's lines of slots after < n ≤ through, in the order of LEDGER_COLUMNS."""
-        return [tuple(row) for row in await self._fetch(_LEDGER, partition, after, through)]
+        return [tuple(row) for row in await self._fetch(LEDGER_OF_SLOTS, partition, after, through)]
 
     async def trades(self, partition: int, after: int, through: int) -> Sequence[tuple[Any, ...]]:
         """The trades of these slots, in the order of TRADE_COLUMNS."""
-        return [tuple(row) for row in await self._fetch(_TRADES, partition, after, through)]
+        return [tuple(row) for row in await self._fetch(TRADES_OF_SLOTS, partition, after, through)]
 
     async def _fetch(self, query: str, *arguments: Any) -> Sequence[Any]:
         with translated():
