@@ -290,6 +290,26 @@ async def test_a_server_that_has_become_a_replica_is_asked_once(
         await asyncio.gather(*(ways[call]() for _ in range(3)))
 
 
+async def test_a_replica_whose_connections_do_not_close_is_left_all_the_same(
+    own_redis: OwnRedis, another_redis: OwnRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never_closed(_: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(redis_market, "CALL_TIMEOUT_S", 0.2)
+    async with DroppingProxy(own_redis.port).serving() as proxy:
+        url = own_redis.url.replace(str(own_redis.port), str(proxy.port))
+        async with RedisMarketPublisher(url) as publisher:
+            await publisher.publish({"key": b"value"}, [])
+            proxy.target_port = another_redis.port
+            await own_redis.follow(another_redis)
+            with monkeypatch.context() as closing:
+                closing.setattr(asyncio.StreamWriter, "wait_closed", never_closed)
+                with pytest.raises(Unavailable, match="read only replica"):
+                    await publisher.publish({"key": b"value"}, [])
+            await publisher.publish({"key": b"value"}, [])
+
+
 async def test_a_refusal_of_redis_is_unavailable(raw: "Redis[Any]", backing: Backing) -> None:
     await raw.sadd("a-set", "member")
     async with RedisMarketCache(backing.redis_url) as cache:

@@ -8,7 +8,7 @@ that a service starts while Redis is away.
 import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Self
 
 import structlog
@@ -56,7 +56,8 @@ class RedisCalls:
                 yield
         except (RedisError, OSError) as error:
             if _is_by_a_replica(error):
-                await self._redis.connection_pool.disconnect(inuse_connections=False)
+                with suppress(RedisError, OSError):  # one that does not close in time is given up all the same
+                    await self._redis.connection_pool.disconnect(inuse_connections=False)
             raise Unavailable(f"{type(error).__name__}: {error}") from error
 
 
