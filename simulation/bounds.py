@@ -13,7 +13,7 @@ from typing import Final
 from unittest.mock import patch
 
 from exchange_fanout import books, connections, hub
-from exchange_gateway.trading import commands_out, open_orders, orders, sweeper
+from exchange_gateway.trading import commands_out, nodes, open_orders, orders, sweeper
 from exchange_matcher import publication, recovery, slots
 from exchange_persister import reconciler, settlement
 
@@ -25,6 +25,7 @@ _SMALL: Final[tuple[tuple[ModuleType, str, tuple[int, ...]], ...]] = (
     (hub, "BURST", (1,)),
     (commands_out, "CALL_MESSAGES_MAX", (1, 2)),
     (commands_out, "MESSAGE_COMMANDS_MAX", (1, 3)),
+    (nodes, "NODE_COUNT", (8,)),
     (open_orders, "_KNOWN_MAX", (1,)),
     (orders, "_REMEMBERED_SENDS", (1,)),
     (orders, "_REMEMBERED_UNSENT", (1,)),

@@ -22,6 +22,14 @@ async def test_its_owner_renews_it_before_and_after_it_ran_out(world):
         assert await world.leases.holder(name) == ("one", at_ms + 5_000)
 
 
+async def test_its_owner_may_end_it_sooner(world):
+    name = world.fresh("lease")
+    assert await world.leases.acquire(name, "one", NOW_MS, 5_000)
+    assert await world.leases.acquire(name, "one", NOW_MS + 1_000, 0)
+    assert not await world.leases.acquire(name, "two", NOW_MS + 999, 5_000)
+    assert await world.leases.acquire(name, "two", NOW_MS + 1_000, 5_000)
+
+
 async def test_only_its_owner_gives_it_up(world):
     name = world.fresh("lease")
     assert await world.leases.acquire(name, "one", NOW_MS, 5_000)

@@ -1,8 +1,8 @@
 """Order ids: 63-bit integers, unique without coordination, increasing with time.
 
 Layout, high to low: 41 bits of milliseconds since 2024-01-01T00:00Z, 10 bits of node, 12 bits of counter. A node
-number is leased from the `leases` table; two holders of one number would collide, so a gateway that loses its
-lease stops taking orders. As text (JSON) an id is its decimal digits: JavaScript cannot hold 63 bits in a number.
+number is leased from the `leases` table, for milliseconds that nobody else has it for; a gateway makes ids of those
+only. As text (JSON) an id is its decimal digits: JavaScript cannot hold 63 bits in a number.
 """
 
 from typing import Final
@@ -18,18 +18,19 @@ class IdGenerator:
     def __init__(self, node: int) -> None:
         assert 0 <= node < NODE_COUNT, "node is leased from 0..1023"
         self._node = node
-        self._last_ms = 0
+        self.last_ms = 0
+        """The millisecond of the last id; 0 before the first."""
         self._counter = 0
 
     def next_id(self, now_ms: int) -> int:
         """The next id at wall time `now_ms`. When 4,096 ids were made in one millisecond, borrows from the next."""
-        if now_ms > self._last_ms:
-            self._last_ms, self._counter = now_ms, 0
+        if now_ms > self.last_ms:
+            self.last_ms, self._counter = now_ms, 0
         else:
             self._counter += 1
             if self._counter == _COUNTER_LIMIT:
-                self._last_ms, self._counter = self._last_ms + 1, 0
-        return ((self._last_ms - EPOCH_MS) << 22) | (self._node << 12) | self._counter
+                self.last_ms, self._counter = self.last_ms + 1, 0
+        return ((self.last_ms - EPOCH_MS) << 22) | (self._node << 12) | self._counter
 
 
 def created_at_ms(identifier: int) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 import aiohttp
 import orjson
@@ -27,6 +28,7 @@ from exchange_gateway.access.identity import IssuedTokens
 from exchange_gateway.app import Ports, run
 from exchange_gateway.config import Config
 from exchange_gateway.problems import Code, ProblemError
+from exchange_gateway.trading import nodes
 from tests.unit.gateway.answers import assert_is_in_the_contract
 from tests.unit.issuer import SimIssuer
 
@@ -244,7 +246,7 @@ class Gateway:
 
 @asynccontextmanager
 async def running_gateway(*, is_ready: bool = True, **changes: Any) -> AsyncIterator[Gateway]:
-    """The real app, its pipeline started and stopped as in a process."""
+    """The real app, its pipeline started and stopped as in a process; its clock may leap by days."""
     clock, faults = SimClock(), Faults()
     cloud = SimCloud.build(clock=clock)
     seen = cloud.seen_by(faults)
@@ -281,13 +283,14 @@ async def running_gateway(*, is_ready: bool = True, **changes: Any) -> AsyncIter
             stopping=stopping,
             task=task,
         )
-        await until_serving(gateway, "/readyz" if is_ready else "/healthz")
-        try:
-            yield gateway
-        finally:
-            stopping.set()
-            async with asyncio.timeout(10):
-                await task
+        with patch.object(nodes, "LEASE_MS", 10 * 86_400_000):
+            await until_serving(gateway, "/readyz" if is_ready else "/healthz")
+            try:
+                yield gateway
+            finally:
+                stopping.set()
+                async with asyncio.timeout(10):
+                    await task
 
 
 def gateway_config(**changes: Any) -> Config:

@@ -7,6 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from exchange_adapters.sim import Gate
+from exchange_core.ids import created_at_ms
+from exchange_core.topology import node_lease
 from exchange_gateway.config import Config
 from exchange_gateway.trading import nodes
 from tests.eventually import eventually
@@ -30,8 +32,9 @@ async def test_what_was_taken_before_the_stop_is_answered_and_written() -> None:
         assert promised
         await gateway.exchange.settle()
         assert promised <= {str(getattr(command, "order_id", 0)) for command in gateway.exchange.commands}
-        leases = gateway.cloud.leases
-        assert all([await leases.holder(f"node#{number}") is None for number in range(nodes.NODE_COUNT)])
+        leases = [await gateway.cloud.leases.holder(node_lease(number)) for number in range(nodes.NODE_COUNT)]
+        (ends_ms,) = [lease[1] for lease in leases if lease is not None]
+        assert max(created_at_ms(int(order_id)) for order_id in promised) < ends_ms <= gateway.clock.now_ms() + 1
 
 
 async def test_it_is_not_ready_before_it_knows_the_instruments() -> None:
@@ -52,7 +55,7 @@ async def test_a_gateway_without_a_node_number_takes_no_orders() -> None:
     async with running_gateway() as gateway:
         await gateway.open_market()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(nodes.NodeLease, "is_held", property(lambda _: False))
+            patch.setattr(nodes.NodeLease, "_is_leased", lambda *_: False)
             answer = await gateway.place("alice")
             assert (answer.status, answer.code) == (503, "service_unavailable")
             await eventually(lambda: _is_not_ready(gateway))

@@ -7,7 +7,8 @@ from typing import Protocol
 
 
 class LeaseStore(Protocol):
-    """Who does what now. Liveness only: nothing is safe because of a lease."""
+    """Who does what now: for liveness only, since a process may sleep through the end of its lease. Safe is this: an
+    owner's time begins, by its clock, no sooner than the time before it ended, unless it was released (ADR 18)."""
 
     async def acquire(self, name: str, owner: str, now_ms: int, ttl_ms: int) -> bool:
         """Take or renew the lease until now + ttl; False when another owner's has not run out."""
