@@ -12,8 +12,9 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import exchange_gateway.trading.orders
-import exchange_matcher.intake
+import exchange_matcher.old_commands
 import exchange_matcher.recovery
+import exchange_matcher.worker
 from exchange_adapters.sim import SimHistory, SimJournal, SimWallets
 from exchange_adapters.sim.projections import SimProjection, SimProjections
 from exchange_core.memory import CommandMemory
@@ -121,9 +122,27 @@ ABLATIONS: Final[dict[str, Ablation]] = {
         tells=frozenset({"liveness: at rest a minute after healing", "database: at the journal's head"}),
     ),
     "a repeat is as old as its message": Ablation(
-        patches=[(exchange_matcher.intake, "unseen_at_ms", lambda _: math.inf)],
-        weather=Weather(rates={"lost_answers": 0.2}, events=("suspends", "outages"), delay_ms=(0, 1_500), pause_s=0.1),
+        patches=[(exchange_matcher.old_commands, "unseen_at_ms", lambda _: math.inf)],
+        weather=Weather(
+            rates={"lost_answers": 0.2}, events=("suspends", "suspends", "outages"), delay_ms=(0, 1_500), pause_s=0.1
+        ),
         tells=frozenset({"holds: equal open exposure", "wallets: equal the journal's fold"}),
+    ),
+    "cancels wait no longer than orders": Ablation(
+        patches=[(exchange_matcher.old_commands, "WITHOUT_INTENT", ())],
+        weather=Weather(events=("suspends", "outages"), delay_ms=(0, 200), pause_s=0.1),
+        tells=frozenset({"clients: cancels come true"}),
+    ),
+    "old cancels are not looked for": Ablation(
+        patches=[(exchange_matcher.worker, "carried_out", broken.none_carried_out)],
+        weather=Weather(
+            rates={"unavailable": 0.2},
+            events=("suspends", "kills"),
+            delay_ms=(0, 1_500),
+            victims=("matcher",),
+            pause_s=0.1,
+        ),
+        tells=frozenset({"database: outcomes of commands"}),
     ),
     "no quarantine": Ablation(
         patches=[(_Rounds, "_execute_one", broken.execute_unguarded)],

@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 from exchange_fanout import books, connections, hub
 from exchange_gateway.trading import commands_out, nodes, open_orders, orders, sweeper
-from exchange_matcher import publication, recovery, slots
+from exchange_matcher import old_commands, publication, recovery, slots
 from exchange_persister import reconciler, settlement
 
 _SHARE: Final = 0.25
@@ -31,6 +31,7 @@ _SMALL: Final[tuple[tuple[ModuleType, str, tuple[int, ...]], ...]] = (
     (orders, "_REMEMBERED_UNSENT", (1,)),
     (sweeper, "LISTED_MAX", (8,)),
     (sweeper, "RESENT_MAX", (8,)),
+    (old_commands, "PAGE_SLOTS", (1, 3)),
     (publication, "_REFRESH_SYMBOLS", (1,)),
     (recovery, "PAGE_SLOTS", (1, 3)),
     (slots, "MAX_SLOT_EVENTS", (1, 4)),

@@ -32,7 +32,8 @@ async def acknowledge_first(self: Any, deliveries: Sequence[Delivery]) -> None:
 
 
 async def publish_first(self: Any, deliveries: Sequence[Delivery]) -> None:
-    batch = self._execute(deliveries)
+    at_ms = self._now_ms = max(self._ports.clock.now_ms(), self._now_ms)
+    batch = self._execute(deliveries, at_ms, ())
     await self._publication.publish(self._engine, chain.from_iterable(batch.units), batch.at_ms)
     for encoded in self._pack(batch):
         await self._commit.commit(encoded)
@@ -154,6 +155,10 @@ def store_unlisted(self: Any, intent: Intent) -> None:
 
 def refuse_no_repeat(self: Any, holds: Mapping[tuple[str, str], int], intents: Sequence[Intent]) -> None:
     _REFUSE(self, holds, [dataclasses.replace(intent, client_order_id=None) for intent in intents])
+
+
+async def none_carried_out(*_: Any, **__: Any) -> frozenset[int]:
+    return frozenset()
 
 
 async def same_node(self: Any) -> bool:

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from exchange_adapters.sim import SimCloud
 from exchange_core.ports import CommandMessage
-from exchange_core.topology import COMMAND_RETENTION_S
 from simulation.figures import Figures
 from simulation.hosts import PARTITIONS, Host
 from simulation.market import PARTITION_OF, SYMBOLS
@@ -23,8 +22,6 @@ _PAUSES_S: Final = (0.3, 2.0, 6.0, 14.0)
 _SKEW_MAX_MS: Final = 2_000
 _SUSPENDED_S: Final = (12.0, 400.0, 2_000.0)
 """Longer than a lease and a visibility; than SQS knows repeats; than a matcher remembers commands."""
-_REST_S: Final = 120.0
-"""More than a world lasts after its last sleep."""
 
 
 class Storm:
@@ -51,8 +48,6 @@ class Storm:
         self._figures = figures
         self._poisons = 0
         self._end_s = 0.0
-        self.queues_forgot_at_ms = 0
-        """What was sent before and is only in a queue may be lost: it was there for as long as that keeps it."""
         self.suspended_s = 0.0
         self._sending: list[asyncio.Task[None]] = []
 
@@ -124,7 +119,6 @@ class Storm:
         self._end_s += seconds
         self.suspended_s += seconds
         self._loop.leap(seconds)
-        self.queues_forgot_at_ms = max(0, round(1000 * (self._loop.time() - COMMAND_RETENTION_S + _REST_S)))
 
     def _pause(self, host: Host, seconds: float) -> None:
         process = host.process

@@ -262,7 +262,7 @@ class World:
             unsettled_because=unsettled,
             probe_slow=self._probe.slow,
             feed_missed=self._probe.unheard,
-            acknowledged_cancels=_acknowledged_cancels(self.history, self._storm.queues_forgot_at_ms),
+            acknowledged_cancels=_acknowledged_cancels(self.history),
             trace=self._trace.hexdigest(),
         )
 
@@ -275,16 +275,12 @@ class World:
             self._trace.update(f"{call.number} {call.fate} {call.status} {call.code} {call.ended_ms}\n".encode())
 
 
-def _acknowledged_cancels(history: History, since_ms: int) -> set[int]:
-    """Orders whose cancel the exchange said it would carry out, asked for since then."""
+def _acknowledged_cancels(history: History) -> set[int]:
+    """Orders whose cancel the exchange said it would carry out."""
     return {
         int(call.target)
         for call in history.calls
-        if call.kind == "cancel"
-        and call.at_ms >= since_ms
-        and call.fate == "answered"
-        and call.status == 202
-        and call.target is not None
+        if call.kind == "cancel" and call.fate == "answered" and call.status == 202 and call.target is not None
     }
 
 

@@ -79,8 +79,8 @@ def test_nothing_is_committed_that_names_a_machine_or_a_registry() -> None:
 
 
 def test_a_repeat_cannot_outlive_the_memory_of_its_order() -> None:
-    """DESIGN rule 5, as the numbers stand: the window covers retention, sweep lag and the longest an order may wait."""
-    retention_ms = topology.COMMAND_RETENTION_S * 1000
-    assert topology.DEDUP_WINDOW_MS > retention_ms + topology.SWEEP_LAG_LIMIT_MS + topology.ORDER_MAX_AGE_MS
+    """DESIGN rule 5, as the numbers stand: the window covers age, sweep lag and the longest an order may wait."""
+    age_ms = topology.COMMAND_MAX_AGE_MS
+    assert topology.DEDUP_WINDOW_MS > age_ms + topology.SWEEP_LAG_LIMIT_MS + topology.ORDER_MAX_AGE_MS
     assert topology.HEARTBEAT_MS * 2 < topology.SWEEP_LAG_LIMIT_MS
-    assert topology.COMMAND_VISIBILITY_S * topology.COMMAND_MAX_RECEIVES * 1000 < retention_ms
+    assert topology.COMMAND_VISIBILITY_S * topology.COMMAND_MAX_RECEIVES * 1000 < age_ms

@@ -136,4 +136,6 @@ COMMAND_CLASSES: Final[dict[str, type]] = {
 }
 """By the names under which they travel, and by which a refusal tells what was refused."""
 COMMAND_NAMES: Final = {cls: name for name, cls in COMMAND_CLASSES.items()}
+WITHOUT_INTENT: Final = (CancelOrder, CancelAllOrders, SetCancelTimer, SetSymbolStatus)
+"""Promised once the queue has them, and sent again by nobody."""
 OPERATORS_COMMANDS: Final = (DepositFunds, WithdrawFunds, SetSymbolStatus, ListInstrument)

@@ -7,8 +7,13 @@ keeps several exchanges apart in one account.
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-COMMAND_RETENTION_S: Final = 15 * 60
-"""SQS keeps a command this long. Must stay below DEDUP_WINDOW_MS by more than SWEEP_LAG_LIMIT_MS."""
+COMMAND_RETENTION_S: Final = 4 * 24 * 3600
+"""SQS keeps a command this long: one without an intent waits nowhere else while a partition stands still (ADR 19)."""
+COMMAND_MAX_AGE_MS: Final = 15 * 60 * 1000
+"""The matcher drops what may have been in a slot longer ago than this, unless only the queue can have it. Must stay
+below DEDUP_WINDOW_MS by more than SWEEP_LAG_LIMIT_MS."""
+QUEUED_AT_ONCE_MS: Final = 60 * 1000
+"""A command that came into the queue this soon is there once: SQS drops repeats of it for five minutes."""
 DEDUP_WINDOW_MS: Final = 30 * 60 * 1000
 """The matcher remembers an order this much journal time after it was done."""
 SWEEP_LAG_LIMIT_MS: Final = 5 * 60 * 1000

@@ -7,9 +7,8 @@ from typing import Any
 import orjson
 
 from exchange_core.codec import COMMANDS_VERSION, decode_commands
-from exchange_core.commands import Command, unseen_at_ms
+from exchange_core.commands import Command
 from exchange_core.ports import Delivery
-from exchange_core.topology import COMMAND_RETENTION_S
 from exchange_core.wire import DecodeError
 
 
@@ -34,17 +33,6 @@ def read_delivery(delivery: Delivery) -> list[Command | Undecodable]:
         return [_read_row(delivery, place, row) for place, row in enumerate(_rows(delivery.body))] or [
             _undecodable(delivery, 0)
         ]
-
-
-def is_too_old(command: Command | Undecodable, delivery: Delivery, at_ms: int) -> bool:
-    """Whether it may have been carried out and be forgotten by now: it was sent, or surely in no slot, longer ago than
-    the queue's retention (ADR 16).
-
-    A sender that was suspended amid its call brings such repeats, and an emulator that keeps messages. Age is told in
-    journal time, as the memory of commands is.
-    """
-    unseen_ms = delivery.sent_at_ms if isinstance(command, Undecodable) else unseen_at_ms(command)
-    return at_ms - min(unseen_ms, delivery.sent_at_ms) > COMMAND_RETENTION_S * 1000
 
 
 def _rows(body: str) -> list[Any]:

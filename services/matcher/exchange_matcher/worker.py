@@ -9,8 +9,8 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import chain
 from typing import Final
@@ -47,7 +47,8 @@ from exchange_core.snapshot import StateImage
 from exchange_matcher.batch import Batch
 from exchange_matcher.collector import collector_paused
 from exchange_matcher.commit import Journal, SlotCommit
-from exchange_matcher.intake import Undecodable, is_too_old, read_delivery
+from exchange_matcher.intake import Undecodable, read_delivery
+from exchange_matcher.old_commands import carried_out, is_dropped
 from exchange_matcher.publication import MarketPublication
 from exchange_matcher.quarantine import CommandFailedError, Quarantine
 from exchange_matcher.recovery import Recovered, recover
@@ -139,6 +140,8 @@ class PartitionWorker:
             stopping=stopping,
             on_blocked=lambda is_blocked: self._set(is_blocked=is_blocked),
         )
+        # What is carried into a recovery may have been handed out again meanwhile.
+        self._carried = [replace(one, receive_count=one.receive_count + 1) for one in self._carried]
         started_s = time.perf_counter()
         recovered = await recover(
             self._partition,
@@ -261,7 +264,11 @@ class _Rounds:
 
     async def _commit_batch(self, deliveries: Sequence[Delivery]) -> None:
         received_ns = time.time_ns()
-        batch = self._execute(deliveries)
+        at_ms = self._now_ms = max(self._ports.clock.now_ms(), self._now_ms)  # it never goes back
+        known = await carried_out(
+            deliveries, at_ms, partition=self._partition, n=self.n, journal=self._ports.journal, outage=self._outage
+        )
+        batch = self._execute(deliveries, at_ms, known)
         slots = self._pack(batch)
         started_s, put_ns = time.perf_counter(), time.time_ns()
         for encoded in slots:
@@ -288,17 +295,15 @@ class _Rounds:
         if batch.units or batch.receipts:
             self._note(batch, slots)
 
-    def _execute(self, deliveries: Sequence[Delivery]) -> Batch:
-        """Run everything through the engine, without an await. Time never goes back, whatever the clock does. What is
-        too old is dropped: the sweeper sends again what still matters."""
-        at_ms = self._now_ms = max(self._ports.clock.now_ms(), self._now_ms)
+    def _execute(self, deliveries: Sequence[Delivery], at_ms: int, known: Collection[int]) -> Batch:
+        """Run everything through the engine, without an await; `known` are old commands that the journal shows."""
         batch = Batch(at_ms=at_ms, oldest_ms=min((one.sent_at_ms for one in deliveries), default=at_ms))
         batch.add(self._engine.begin_slot(at_ms))
         assert self._engine.at_ms == at_ms, "the slot is written at the time at which its events happened"
         for delivery in deliveries:
             batch.receipts.append(delivery.receipt)
             for command in read_delivery(delivery):
-                if is_too_old(command, delivery, at_ms):
+                if is_dropped(command, delivery, at_ms, known):
                     batch.stale_count += 1
                     continue
                 batch.command_count += 1

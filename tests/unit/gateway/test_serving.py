@@ -109,6 +109,22 @@ async def test_an_order_is_promised_although_the_queue_is_down_and_a_cancel_is_n
         assert (canceled.status, canceled.code) == (503, "queue_unavailable")
 
 
+async def test_a_cancel_that_was_on_its_way_for_minutes_is_not_promised() -> None:
+    """GIVEN a gateway that is suspended amid a cancel WHEN it wakes THEN it does not say 202: a matcher may take the
+    message for a repeat."""
+    async with running_gateway() as gateway:
+        await gateway.open_market()
+        order_id = (await gateway.place("alice")).body["order_id"]
+        await gateway.exchange.settle()
+        gate = Gate()
+        gateway.faults.script("sqs.send", [gate])
+        cancel = asyncio.create_task(gateway.call("DELETE", f"/api/v1/order/{order_id}", user="alice"))
+        await gate.reached.wait()
+        gateway.clock.advance(120_000)
+        gate.open.set()
+        assert (await cancel).code == "queue_unavailable"
+
+
 async def test_the_band_follows_the_last_trade_and_losing_redis_stops_no_order() -> None:
     async with running_gateway() as gateway:
         await gateway.open_market()

@@ -13,7 +13,7 @@ from exchange_adapters.sim.virtual_time import in_virtual_time
 from exchange_core.codec import encode_commands
 from exchange_core.events import CommandRefused, OrderAccepted, OrderDone, TradeExecuted
 from exchange_core.orders import OrderStatus, Reason, Side, TimeInForce
-from exchange_core.topology import COMMAND_RETENTION_S, DEDUP_WINDOW_MS, HEARTBEAT_MS, trades_channel
+from exchange_core.topology import COMMAND_MAX_AGE_MS, DEDUP_WINDOW_MS, HEARTBEAT_MS, trades_channel
 from tests.eventually import eventually
 from tests.unit.matcher.support import SYMBOL, World, cancel, listed_world, order, reached
 
@@ -337,7 +337,7 @@ async def test_a_message_older_than_the_memory_of_commands_is_dropped():
     await world.until_drained()
     await host.stop()
     await world.send(order(10, entered_at_ms=world.clock.now_ms()))
-    world.clock.advance(COMMAND_RETENTION_S * 1000 - 2_000)
+    world.clock.advance(COMMAND_MAX_AGE_MS - 2_000)
     assert world.cloud.queues.depth(0) == 1
     skewed = world.start()
     world.clock.skew_ms = 10_000

@@ -83,7 +83,7 @@ class MassCancelDesk:
             deadline_ms=now_ms + timeout_s * 1000 if timeout_s else None,
         )
         outgoing = OutgoingCommand(group=instrument.symbol, command=command, size=COMMAND_BYTES)
-        await send_surely(self._commands, instrument.partition, [outgoing])
+        await send_surely(self._commands, self._clock, instrument.partition, [outgoing])
         return command
 
     async def _send(self, instrument: Instrument, command: CancelAllOrders) -> Exception | None:
@@ -92,7 +92,7 @@ class MassCancelDesk:
         ahead = self._orders.unsent_orders(command.user_id, instrument.symbol)
         outgoing = OutgoingCommand(group=instrument.symbol, command=command, size=COMMAND_BYTES)
         try:
-            await send_surely(self._commands, instrument.partition, [*ahead, outgoing])
+            await send_surely(self._commands, self._clock, instrument.partition, [*ahead, outgoing])
         except (ProblemError, QueueFullError) as error:
             return error
         return None

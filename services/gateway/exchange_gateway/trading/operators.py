@@ -132,7 +132,7 @@ class OperatorDesk:
         )
         size = len(encode_commands([command]))
         outgoing = OutgoingCommand(group=symbol, command=command, size=size)
-        await send_surely(self._commands, instrument.partition, [outgoing])
+        await send_surely(self._commands, self._clock, instrument.partition, [outgoing])
         self._log(command)
         return command.command_id
 

@@ -24,7 +24,7 @@ from exchange_core.ids import parse_id
 from exchange_core.money import units_text
 from exchange_core.orders import OrderStatus
 from exchange_core.ports import Clock, DatabaseReader, FillView, Intent, OrderView, WalletHolds
-from exchange_core.topology import ORDER_MAX_AGE_MS
+from exchange_core.topology import ORDER_MAX_AGE_MS, QUEUED_AT_ONCE_MS
 from exchange_core.wire import DecodeError
 from exchange_gateway.market.catalogue import InstrumentCatalogue
 from exchange_gateway.market.prices import PriceBoard
@@ -242,7 +242,7 @@ class OrderDesk:
         )
         with stages.measure("enqueue"):
             outgoing = OutgoingCommand(group=symbol, command=cancel, size=COMMAND_BYTES)
-            await send_surely(self._commands, partition, [*self.to_go_ahead(found), outgoing])
+            await send_surely(self._commands, self._clock, partition, [*self.to_go_ahead(found), outgoing])
         log.info("cancel_sent", order_id=str(order_id), symbol=symbol)
         return CancelSent(command_id=cancel.command_id, found=found)
 
@@ -285,11 +285,15 @@ class OrderDesk:
         return list(fills)
 
 
-async def send_surely(desk: CommandDesk, partition: int, outgoing: Sequence[OutgoingCommand]) -> None:
-    """Wait until the queue has commands that have no intent; raises ProblemError `queue_unavailable`."""
+async def send_surely(desk: CommandDesk, clock: Clock, partition: int, outgoing: Sequence[OutgoingCommand]) -> None:
+    """Wait until the queue has a command that has no intent, and what goes ahead of it; raises ProblemError
+    `queue_unavailable`. Nothing is said of one that got there so late that the matcher may take it for a repeat: we
+    were suspended meanwhile."""
     try:
         async with asyncio.timeout(CANCEL_WAIT_S):
             await asyncio.gather(*[desk.submit(partition, one) for one in outgoing])
+        if clock.now_ms() - outgoing[-1].command.entered_at_ms > QUEUED_AT_ONCE_MS // 2:
+            raise TimeoutError
     except (PortError, TimeoutError) as error:
         raise ProblemError(Code.QUEUE_UNAVAILABLE, "the command may not have been passed on; repeat it") from error
 
