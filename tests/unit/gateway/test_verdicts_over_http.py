@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from exchange_core.ids import EPOCH_MS
+from exchange_core.outcomes import OUTCOME_KEPT_MS
 from exchange_gateway.trading import open_orders
 from tests.eventually import eventually
 from tests.unit.gateway.support import LISTING, Answer, Gateway, running_gateway
@@ -167,8 +168,10 @@ async def test_commands_are_told_to_who_sent_them_only(market: Gateway) -> None:
     command_id = answer.body["command_id"]
     assert (await told(market, command_id))["status"] == "done"
     assert (await told(market, command_id, "bob"))["status"] == "pending", "as one that may still come"
-    long_ago = (1_772_000_000_000 - EPOCH_MS) << 22
-    for unknown in (long_ago, "x", 2**63):
+    now_ms = market.clock.now_ms()
+    a_day_old, to_come = ((at_ms - EPOCH_MS) << 22 for at_ms in (now_ms - OUTCOME_KEPT_MS, now_ms + 60_000))
+    assert (await told(market, str(a_day_old + (60_000 << 22))))["status"] == "pending"
+    for unknown in (a_day_old, to_come, "x", 2**63):
         answer = await market.call("GET", f"/api/v1/commands/{unknown}", user="alice")
         assert (answer.status, answer.code) == (404, "command_not_found")
 

@@ -6,8 +6,8 @@ from exchange_core.errors import PortError
 from exchange_core.ids import created_at_ms, parse_id
 from exchange_core.market_data import timestamp_text
 from exchange_core.orders import OrderStatus
+from exchange_core.outcomes import OUTCOME_KEPT_MS
 from exchange_core.ports import Clock, DatabaseReader, LedgerEntry, OrderView, WalletHolds
-from exchange_core.topology import COMMAND_RETENTION_S
 from exchange_gateway.access.sessions import Authenticator
 from exchange_gateway.market.catalogue import InstrumentCatalogue
 from exchange_gateway.problems import Code, ProblemError
@@ -76,7 +76,7 @@ class LedgerRoutes:
         if order is not None:
             return json_answer(_order_outcome(order))
         age_ms = self._clock.now_ms() - created_at_ms(command_id)
-        is_young = 0 <= age_ms < COMMAND_RETENTION_S * 1000
+        is_young = 0 <= age_ms < OUTCOME_KEPT_MS  # older than that, one that was carried out is not known either
         if not is_young and await self._intent_of(principal.user_id, command_id) is None:
             raise _not_found()
         return json_answer({"command_id": str(command_id), "status": "pending"})
