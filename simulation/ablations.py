@@ -131,7 +131,7 @@ ABLATIONS: Final[dict[str, Ablation]] = {
     "cancels wait no longer than orders": Ablation(
         patches=[(exchange_matcher.old_commands, "WITHOUT_INTENT", ())],
         weather=Weather(events=("suspends", "outages"), delay_ms=(0, 200), pause_s=0.1),
-        tells=frozenset({"clients: cancels come true"}),
+        tells=frozenset({"clients: cancels come true", "clients: commands are journaled"}),
     ),
     "old cancels are not looked for": Ablation(
         patches=[(exchange_matcher.worker, "carried_out", broken.none_carried_out)],

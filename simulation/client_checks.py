@@ -93,6 +93,14 @@ def amendments_come_true(history: History, fold: JournalFold, _: Aftermath) -> I
             yield f"amendment {call.answer['amend_id']} was promised and is nowhere"
 
 
+def commands_are_journaled(history: History, fold: JournalFold, _: Aftermath) -> Iterator[str]:
+    """So is every command without an intent, one of a batch or of many symbols too."""
+    for call in history.calls:
+        for command_id in _command_ids(call) if call.is_promise else ():
+            if command_id not in fold.causes:
+                yield f"{call.kind} {command_id} of {call.user_id} was promised and is nowhere"
+
+
 def reads_are_true(history: History, fold: JournalFold, _: Aftermath) -> Iterator[str]:
     """An order that was accepted is never unknown again, and what is told of it never goes back."""
     accepted: dict[int, int] = {}
@@ -187,6 +195,7 @@ CLIENT_CHECKS: Final[dict[str, ClientCheck]] = {
     "clients: orders were asked for": orders_were_asked_for,
     "clients: cancels come true": cancels_come_true,
     "clients: amendments come true": amendments_come_true,
+    "clients: commands are journaled": commands_are_journaled,
     "clients: reads are true": reads_are_true,
     "clients: transfers happen once": transfers_happen_once,
     "feed: every trade true and told once": feed_is_true,
@@ -205,6 +214,20 @@ def _placed(history: History) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
             for item, result in zip(call.request["items"], call.answer["results"], strict=True):
                 if item["op"] == "place" and "answer" in result:
                     yield call.user_id, int(result["answer"]["order_id"]), item
+
+
+def _command_ids(call: Call) -> list[int]:
+    """Of the commands that the answer promises, as far as they have no intent."""
+    match call.kind:
+        case "cancel" | "cancel_after":
+            answers = [call.answer]
+        case "cancel_all":
+            answers = call.answer["commands"]
+        case "batch":
+            answers = [one["answer"] for one in call.answer["results"] if one["op"] == "cancel" and "answer" in one]
+        case _:
+            answers = []
+    return [int(answer["command_id"]) for answer in answers]
 
 
 def _is_asked_for(order: FoldedOrder, body: Mapping[str, Any]) -> bool:
