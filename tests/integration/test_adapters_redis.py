@@ -143,6 +143,19 @@ async def test_what_is_said_after_subscribe_returned_is_heard_and_nothing_after_
         await eventually(lambda: heard[50:] == [("last", b"y")])
 
 
+async def test_thousands_subscribe_at_once(backing: Backing) -> None:
+    channels = [f"user:{number}" for number in range(5_000)]
+    async with (
+        RedisMessageSource(backing.redis_url) as source,
+        RedisMarketPublisher(backing.redis_url) as publisher,
+        contextlib.aclosing(source.messages()) as heard,
+    ):
+        await asyncio.gather(*map(source.subscribe, channels))
+        await publisher.publish({}, [(channel, channel.encode()) for channel in channels])
+        async with asyncio.timeout(10):
+            assert [await anext(heard) for _ in channels] == [(channel, channel.encode()) for channel in channels]
+
+
 async def test_the_source_hears_again_after_redis_was_killed(own_redis: OwnRedis) -> None:
     async with (
         RedisMarketPublisher(own_redis.url) as publisher,

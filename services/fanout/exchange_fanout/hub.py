@@ -18,7 +18,7 @@ from exchange_fanout.subscriptions import DepthSubscription, Watcher
 
 RETRY_S = 0.25
 BURST = 256
-"""After so many sends of one message the event loop gets a turn."""
+"""So many sends of one message, or subscriptions, at a time."""
 _DEPTH: Final = depth_channel("")
 
 log = structlog.get_logger()
@@ -130,11 +130,17 @@ class Hub:
 
     async def _settle(self) -> None:
         await self._drop_unwanted()
-        for channel, feed in tuple(self._feeds.items()):
-            if feed.is_wanted and not feed.live.is_set():
-                await self._source.subscribe(channel)
-                feed.live.set()
-                self._read_if_unknown(channel, feed)
+        dark = [(channel, feed) for channel, feed in self._feeds.items() if feed.is_wanted and not feed.live.is_set()]
+        for start in range(0, len(dark), BURST):
+            at_once = [self._go_live(channel, feed) for channel, feed in dark[start : start + BURST]]
+            for result in await asyncio.gather(*at_once, return_exceptions=True):
+                if isinstance(result, BaseException):
+                    raise result
+
+    async def _go_live(self, channel: str, feed: _Feed) -> None:
+        await self._source.subscribe(channel)
+        feed.live.set()
+        self._read_if_unknown(channel, feed)
 
     async def _drop_unwanted(self) -> None:
         """Before subscribing, which fails while Redis is away: what was asked for in vain must not pile up."""

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from exchange_adapters.sim import Faults, Gate, SimRedis
+from exchange_adapters.sim.virtual_time import in_virtual_time
 from exchange_fanout.connections import Connection, Patience
 from exchange_fanout.frames import CloseCode, text_frame
 from exchange_fanout.hub import FeedUnavailableError, Hub
@@ -75,6 +76,16 @@ async def running(hub: Hub) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@in_virtual_time
+async def test_thousands_who_come_at_once_do_not_wait_for_one_another() -> None:
+    faults = Faults()
+    faults.set_delay("redis.subscribe", 100, 100)
+    hub = make_hub(SimRedis(), faults)
+    async with running(hub):
+        await asyncio.gather(*(Client(str(number)).watch(hub, f"user:{number}", 2.0) for number in range(3_000)))
+    assert faults.calls["redis.subscribe"] == hub.channel_count == 3_000
 
 
 async def test_many_watchers_of_a_channel_share_one_redis_subscription() -> None:
