@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -143,6 +143,15 @@ async def test_what_is_said_after_subscribe_returned_is_heard_and_nothing_after_
         await eventually(lambda: heard[50:] == [("last", b"y")])
 
 
+async def subscribed(source: RedisMessageSource, channels: Sequence[str]) -> None:
+    """Ask again for those that Redis has not confirmed in time, as a busy machine may have it."""
+    async with asyncio.timeout(60):
+        while channels:
+            results = await asyncio.gather(*map(source.subscribe, channels), return_exceptions=True)
+            assert all(result is None or isinstance(result, Unavailable) for result in results), results
+            channels = [channel for channel, result in zip(channels, results, strict=True) if result is not None]
+
+
 async def test_thousands_subscribe_at_once(backing: Backing) -> None:
     channels = [f"user:{number}" for number in range(5_000)]
     async with (
@@ -150,9 +159,9 @@ async def test_thousands_subscribe_at_once(backing: Backing) -> None:
         RedisMarketPublisher(backing.redis_url) as publisher,
         contextlib.aclosing(source.messages()) as heard,
     ):
-        await asyncio.gather(*map(source.subscribe, channels))
+        await subscribed(source, channels)
         await publisher.publish({}, [(channel, channel.encode()) for channel in channels])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert [await anext(heard) for _ in channels] == [(channel, channel.encode()) for channel in channels]
 
 
