@@ -192,9 +192,25 @@ async def release_at_once(self: Any) -> None:
     self._ids = None
 
 
+async def release_from_the_last_id(self: Any) -> None:
+    self._until_ms = 0
+    await RELEASE(self)
+
+
+async def renew_whatever_broke_off(self: Any) -> bool:
+    could_renew = self._may_renew
+    is_leased = await RENEW(self)
+    self._may_renew = self._may_renew or could_renew
+    return is_leased
+
+
+RELEASE: Final = NodeLease.release
+RENEW: Final = NodeLease.renew
 BROKEN: Final[dict[str, tuple[str, Any]]] = {
     "ids are made for longer than leased": ("_is_leased", lambda self, _: self._ids is not None),
     "a number is free before its last millisecond": ("release", release_at_once),
+    "a number that was not used is free from the beginning of time": ("release", release_from_the_last_id),
+    "a renewal follows one that broke off": ("renew", renew_whatever_broke_off),
     "the clock is believed": ("_now_ms", lambda self: self._clock.now_ms()),
     "a call under way is forgotten": ("_term_owner", property(lambda self: self._owner)),
 }

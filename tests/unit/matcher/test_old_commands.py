@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from exchange_adapters.sim import SimJournal
+from exchange_adapters.sim import Faults, SimJournal
 from exchange_adapters.sim.virtual_time import in_virtual_time
 from exchange_core.codec import Slot, encode_commands, encode_slot
 from exchange_core.commands import CancelAllOrders, Command, SetCancelTimer, SetSymbolStatus
@@ -76,6 +76,19 @@ async def test_the_journal_is_read_back_to_their_sending(monkeypatch: pytest.Mon
     assert await shown(*[delivery(cancel(100 + n, 1), receive_count=2) for n in (5, 7, 9, 10)]) == {105, 107}
     assert await shown(delivery(cancel(105, 1))) == set(), "handed out for the first time"
     assert await shown(delivery(order(105, entered_at_ms=START_MS), receive_count=2)) == set(), "the sweeper's"
+
+
+async def test_the_journal_is_read_no_further_back_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(old_commands, "PAGE_SLOTS", 1)
+    faults = Faults()
+    journal = SimJournal(faults=faults)
+    for n in range(1, 21):
+        slot = Slot(partition=0, n=n, at_ms=START_MS + 60_000 * (n - 15), fed_through=n - 1, writer="w", events=())
+        await journal.put(0, n, encode_slot(slot))
+    old = delivery(cancel(2, 1), receive_count=2)
+    outage = Outage("commands", asyncio.Event())
+    assert not await carried_out([old], DAYS_LATER_MS, partition=0, n=20, journal=journal, outage=outage)
+    assert faults.calls["journal.read"] == 8, "slots 20 to 13, the first of before it was sent and a minute for clocks"
 
 
 @in_virtual_time

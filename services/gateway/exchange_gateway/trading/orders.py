@@ -287,8 +287,7 @@ class OrderDesk:
 
 async def send_surely(desk: CommandDesk, clock: Clock, partition: int, outgoing: Sequence[OutgoingCommand]) -> None:
     """Wait until the queue has a command that has no intent, and what goes ahead of it; raises ProblemError
-    `queue_unavailable`. Nothing is said of one that got there so late that the matcher may take it for a repeat: we
-    were suspended meanwhile."""
+    `queue_unavailable`, also where we were suspended meanwhile: what comes so late may be taken for a repeat."""
     try:
         async with asyncio.timeout(CANCEL_WAIT_S):
             await asyncio.gather(*[desk.submit(partition, one) for one in outgoing])
