@@ -33,6 +33,8 @@ from tests.integration.dropping_proxy import DroppingProxy
 
 RECORDED = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "bitstamp-btcusd-2015-05-01.csv.xz"
 ROWS = os.environ.get("DEPTH_ROWS", "800")
+ROWS_PER_S = 80
+"""The day's pace, or a fast machine would be through before anything is cut, and few books would be cached."""
 CUT_EVERY_S = 2.0
 POLL_S = 0.012
 POLL_FAULTS = (aiohttp.ClientError, OSError)
@@ -48,6 +50,12 @@ def key_of(bids: Any, asks: Any) -> BookKey:
 def parsed(body: bytes | str) -> tuple[int, BookKey]:
     book = json.loads(body, parse_float=str, parse_int=str)
     return int(book["seq"]), key_of(book["bids"], book["asks"])
+
+
+def speed_for(recording: Recording) -> float:
+    """How much faster than recorded: rows divided by ROWS_PER_S is then how many seconds it takes at least."""
+    recorded_s = (recording.rows[-1].at_ms - recording.rows[0].at_ms) / 1000
+    return recorded_s / (len(recording.rows) / ROWS_PER_S)
 
 
 @dataclass(slots=True)
@@ -146,6 +154,7 @@ async def test_the_depth_feed_alone_gives_the_served_book_at_every_seq(twin: Twi
         websocket_url=None,
         operator=twin.operator,
         operator_password=twin.password,
+        speed=speed_for(recording),
     )
     async with observed(twin) as witness:
         report = await replay(recording, options)
