@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 from unittest.mock import patch
 
+import exchange_fanout.desk
 import exchange_gateway.trading.orders
 import exchange_matcher.old_commands
 import exchange_matcher.recovery
 import exchange_matcher.worker
+import exchange_persister.notices
 from exchange_adapters.sim import SimHistory, SimJournal, SimWallets
 from exchange_adapters.sim.projections import SimProjection, SimProjections
 from exchange_core.memory import CommandMemory
+from exchange_core.symbol_state import SymbolState
 from exchange_core.topology import Topology
 from exchange_core.triggers import TriggerBook
 from exchange_gateway.trading.holds import _Transaction
@@ -26,6 +29,7 @@ from exchange_gateway.trading.sweeper import Sweeper
 from exchange_matcher.commit import SlotCommit
 from exchange_matcher.publication import MarketPublication
 from exchange_matcher.worker import _Rounds
+from exchange_persister.notices import Notices
 from exchange_persister.reconciler import Reconciler
 from simulation import broken
 from simulation.checks import Verdict, examine
@@ -45,6 +49,7 @@ _STALLING_AND_DEADLY: Final = Weather(
 """Matchers die, and what they write between two steps of a batch takes several attempts."""
 _DOUBLED: Final = Weather(events=("twins", "pauses", "pauses"), delay_ms=(0, 20))
 _NO_QUEUE: Final = Weather(rates={"unavailable": 0.2}, events=("outages",), pause_s=0.1)
+_HALTED: Final = Weather(events=("halts",), delay_ms=(0, 20))
 _FORGETFUL: Final = Weather(events=("cache_losses",), delay_ms=(0, 20))
 
 
@@ -164,6 +169,11 @@ ABLATIONS: Final[dict[str, Ablation]] = {
         weather=_FAIR,
         tells=frozenset({"feed: whole when healthy"}),
     ),
+    "halted symbols trade on": Ablation(
+        patches=[(SymbolState, "set_status", broken.stay_open)],
+        weather=_HALTED,
+        tells=frozenset({"symbols: trade only while open"}),
+    ),
     "snapshots lack waiting orders": Ablation(
         patches=[(TriggerBook, "__iter__", broken.none_waiting)],
         weather=_DEADLY,
@@ -209,6 +219,19 @@ ABLATIONS: Final[dict[str, Ablation]] = {
         patches=[(SimHistory, "put", broken.nothing)],
         weather=_FAIR,
         tells=frozenset({"history in S3: covers and agrees"}),
+    ),
+    "users share a channel": Ablation(
+        patches=[
+            (exchange_persister.notices, "user_channel", broken.one_channel),
+            (exchange_fanout.desk, "user_channel", broken.one_channel),
+        ],
+        weather=_FAIR,
+        tells=frozenset({"private feed: true, told once, and his own"}),
+    ),
+    "users are told nothing": Ablation(
+        patches=[(Notices, "publish", broken.nothing)],
+        weather=_FAIR,
+        tells=frozenset({"private feed: whole when healthy"}),
     ),
     "no sweeper": Ablation(
         patches=[(Sweeper, "sweep", broken.sweep_nothing)],

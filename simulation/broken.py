@@ -14,8 +14,10 @@ from exchange_core.codec import Slot, decode_slot
 from exchange_core.errors import Ambiguous
 from exchange_core.events import CommandRefused, Event, FundsDeposited, SymbolStatusChanged, TradeExecuted
 from exchange_core.ids import IdGenerator
+from exchange_core.instruments import SymbolStatus
 from exchange_core.ports import Delivery, Intent
-from exchange_core.topology import Topology
+from exchange_core.symbol_state import SymbolState
+from exchange_core.topology import Topology, user_channel
 from exchange_core.triggers import TriggerBook
 from exchange_gateway.problems import Code, ProblemError
 from exchange_gateway.trading.holds import Admitted, FundsShort
@@ -75,6 +77,11 @@ def one_chance(self: Topology, partition: int) -> Any:
     return dataclasses.replace(_ORDERS_QUEUE(self, partition), max_receives=1)
 
 
+def stay_open(self: SymbolState, status: SymbolStatus, until_ms: int | None) -> None:
+    _SET_STATUS(self, status, until_ms)
+    self.is_trading = True
+
+
 # Persister and its stores
 
 
@@ -121,6 +128,10 @@ def _is_lost(event: Event) -> bool:
 
 async def read_in_part(self: Any) -> set[Any]:
     return await _READ_JOURNAL(self) or set()
+
+
+def one_channel(_: str) -> str:
+    return user_channel("everybody")
 
 
 # Gateway and its stores
@@ -180,6 +191,7 @@ def none_waiting(_: TriggerBook) -> Iterator[Any]:
     return iter(())
 
 
+_SET_STATUS: Final[Any] = SymbolState.set_status
 _READ_JOURNAL: Final[Any] = Reconciler._read_journal
 _COMMIT_BATCH: Final[Any] = _Rounds._commit_batch
 _RECORD: Final[Any] = SimProjection.record

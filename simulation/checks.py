@@ -29,6 +29,7 @@ from simulation.bombs import is_bomb
 from simulation.client_checks import CLIENT_CHECKS
 from simulation.determinism import silence
 from simulation.evidence import gather
+from simulation.feed_checks import FEED_CHECKS
 from simulation.hosts import PARTITIONS
 from simulation.world import Aftermath
 
@@ -267,7 +268,7 @@ def _examine(aftermath: Aftermath) -> Verdict:
         names.append(result.name)
         if result.differences:
             found[result.name] = [str(difference) for difference in result.differences]
-    for name, client_check in CLIENT_CHECKS.items():
+    for name, client_check in (CLIENT_CHECKS | FEED_CHECKS).items():
         names.append(name)
         if differences := list(client_check(aftermath.history, case.judgement.fold, aftermath)):
             found[name] = differences

@@ -50,8 +50,9 @@ class Call:
 
 @dataclass(slots=True, kw_only=True)
 class Heard:
-    """One trade as a WebSocket client heard it; `connection` numbers connections."""
+    """One message as a WebSocket client heard it; `connection` numbers the connections of one `listener`."""
 
+    listener: str
     connection: int
     at_ms: int
     message: dict[str, Any]
@@ -63,3 +64,5 @@ class History:
 
     calls: list[Call] = field(default_factory=list)
     trades: list[Heard] = field(default_factory=list)
+    notices: list[Heard] = field(default_factory=list)
+    """Orders and balances, told to their owners."""

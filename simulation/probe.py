@@ -1,23 +1,29 @@
 """The probe of a world that has come to rest: one symbol is poisoned, the others must trade on at once and be heard."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import count
 from typing import Any, Final
 
 from exchange_adapters.sim import SimCloud
+from exchange_core.money import to_steps
 from exchange_core.topology import COMMAND_VISIBILITY_S
+from exchange_persister.notices import PAUSE_AFTER_FAULT_S
 from simulation.history import Call, History
-from simulation.market import BUYER, SELLER, TICKS, steps_text
+from simulation.listeners import Listener
+from simulation.market import BUYER, QUOTE_UNIT, SELLER, TICKS, steps_text
 from simulation.storm import Storm
-from simulation.workload import BOMB_PREFIX, Desk, Watcher
+from simulation.workload import BOMB_PREFIX, Desk
 
 PROBE_S: Final = COMMAND_VISIBILITY_S + 2.0
 """How long an order may take to be settled while another symbol is poisoned: a matcher that has just handed its
 partition over may still hold the message for as long as SQS keeps it invisible."""
 LISTEN_S: Final = 15.0
 """How long a listener may take to hear all symbols once the exchange is at rest: it may have to connect again."""
+TELL_S: Final = 5.0
+"""How long a user may wait to be told of what is settled."""
 _POLL_S: Final = 0.5
 _QUANTITY: Final = "0.1"
 _PASSING: Final = ("symbol_halted", "service_unavailable")
@@ -26,21 +32,26 @@ _PASSING: Final = ("symbol_halted", "service_unavailable")
 
 @dataclass(slots=True, kw_only=True)
 class Probe:
-    """`rest` waits until nothing is on its way and says what still was. `slow` and `unheard` are what is found."""
+    """`rest` waits until nothing is on its way and says what still was. Found are: what was `slow`, which trades were
+    `unheard`, and of which orders and balances the buyer was left `untold`."""
 
     desk: Desk
     storm: Storm
-    watcher: Watcher
+    listeners: Sequence[Listener]
     cloud: SimCloud
     history: History
     rest: Callable[[], Awaitable[str]]
     slow: list[str] = field(default_factory=list)
     unheard: list[str] = field(default_factory=list)
+    untold: list[str] = field(default_factory=list)
+    _settled_before: dict[str, int] = field(default_factory=dict)
 
     async def run(self, sick: str, others: list[str]) -> None:
         """Poison one symbol and trade in the others."""
+        await asyncio.sleep(PAUSE_AFTER_FAULT_S)
         await self._until_listening()
         heard_before, traded_before = len(self.history.trades), trade_ids(self.cloud)
+        self._settled_before = self._settled_marks()
         self.storm.poison(sick)
         await self._place(BUYER, sick, "buy", f"{BOMB_PREFIX}probe", gateway=0)
         for symbol in others:
@@ -52,11 +63,38 @@ class Probe:
         heard = {(trade.message["symbol"], trade.message["trade_id"]) for trade in self.history.trades[heard_before:]}
         traded = trade_ids(self.cloud) - traded_before
         self.unheard += [f"trade {symbol} {trade_id} was not heard" for symbol, trade_id in sorted(traded - heard)]
+        await _comes_true(lambda: not list(self._not_told()), TELL_S)
+        self.untold += self._not_told()
 
     async def _until_listening(self) -> None:
         """A watcher that lost its connection needs a moment, like the caches, to be itself again."""
-        if not await _comes_true(lambda: not self.watcher.unheard, LISTEN_S):
-            self.unheard.append(f"{sorted(self.watcher.unheard)} could not be subscribed in {LISTEN_S} s")
+        await _comes_true(lambda: all(one.is_listening for one in self.listeners), LISTEN_S)
+        for one in self.listeners:
+            if not one.is_listening:
+                missing = self.untold if one.name else self.unheard
+                missing.append(f"listener {one.name!r} could not subscribe in {LISTEN_S} s")
+
+    def _settled_marks(self) -> dict[str, int]:
+        """Asset → how far the buyer's wallet is settled; the feed gives the same number."""
+        wallets = self.cloud.wallets.all_wallets()
+        return {wallet.asset: sum(wallet.applied.values()) for wallet in wallets if wallet.user_id == BUYER}
+
+    def _not_told(self) -> Iterator[str]:
+        """How the buyer's orders, and the wallets that they changed, ended, as far as he was not told so. What a wallet
+        holds for an order that rests is not settled, and told with the next settlement only."""
+        told = [heard.message for heard in self.history.notices if heard.listener == BUYER]
+        orders = {(one["order_id"], one["seq"]) for one in told if one["event"] == "order"}
+        for order in self.cloud.projections.database.fold.orders.values():
+            if order.user_id == BUYER and (str(order.order_id), order.seq) not in orders:
+                yield f"order {order.order_id} stands as after seq {order.seq}"
+        balances = {(one["asset"], one["seq"]): one for one in told if one["event"] == "balance"}
+        wallets = {wallet.asset: wallet for wallet in self.cloud.wallets.all_wallets() if wallet.user_id == BUYER}
+        for asset, mark in self._settled_marks().items():
+            if mark == self._settled_before.get(asset):
+                continue
+            wallet, balance = wallets[asset], balances.get((asset, mark))
+            if balance is None or _units(balance["total"]) != wallet.available + wallet.held:
+                yield f"{asset} is {wallet}, told was {balance}"
 
     async def _is_prompt(self, symbol: str) -> None:
         """An order is journaled, settled and in the database at once."""
@@ -117,6 +155,10 @@ async def _comes_true(is_true: Callable[[], bool], seconds: float) -> bool:
             return False
         await asyncio.sleep(0.05)
     return True
+
+
+def _units(number: Any) -> int:
+    return to_steps(Decimal(str(number)), Decimal(QUOTE_UNIT))
 
 
 def _now_s() -> float:

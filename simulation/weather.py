@@ -70,6 +70,7 @@ EVENTS: Final = (
     "cut_connections",
     "poison",
     "bombs",
+    "halts",
     "clock_steps",
     "reshards",
     "suspends",

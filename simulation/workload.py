@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from exchange_adapters.sim import START_MS
 from exchange_core.market_data import timestamp_text
-from simulation.directory import OPERATOR, token_of
-from simulation.history import Call, Fate, Heard, History
+from simulation.directory import token_of
+from simulation.history import Call, Fate, History
 from simulation.hosts import HTTP_PORT
-from simulation.market import LOTS, SPREAD_TICKS, SYMBOLS, TICKS, USERS, steps_text
+from simulation.market import LOTS, SPREAD_TICKS, SYMBOLS, TICKS, steps_text
 from simulation.network import Network
-from simulation.wire_clients import Answer, NoAnswer, NotSent, TradeFeed, request
+from simulation.wire_clients import Answer, NoAnswer, NotSent, request
 
 BOMB_PREFIX: Final = "bomb-"
 """A client id that begins like this makes the matcher's engine fail its own assertions."""
@@ -23,7 +23,8 @@ REQUEST_TIMEOUT_S: Final = 8.0
 _REMEMBERED: Final = 12
 _CLIENT_IDS: Final = 40
 _RETRY_SHARE: Final = 0.6
-_RETRIES_MAX: Final = 4
+RETRIES_MAX: Final = 4
+"""How often a client sends again what got no answer, or none that is certain."""
 
 
 class Desk:
@@ -171,7 +172,7 @@ class Trader:
 
     async def _persist(self, kind: str, method: str, path: str, body: dict[str, Any], *, may_retry: bool) -> None:
         """Send it; where the answer is unknown, perhaps send it again, perhaps elsewhere."""
-        for _ in range(_RETRIES_MAX):
+        for _ in range(RETRIES_MAX):
             call = await self._desk.call(self._user_id, kind, method, path, host=self._gateway(), body=body)
             if call.is_promise:
                 self._remember(call.answer["order_id"])
@@ -234,76 +235,6 @@ class Trader:
     def _remember(self, order_id: str) -> None:
         self._orders.append(order_id)
         del self._orders[:-_REMEMBERED]
-
-
-class Operator:
-    """Moves funds now and then, with transfer ids that are used again."""
-
-    def __init__(self, desk: Desk, random: Random, ending: asyncio.Event) -> None:
-        self._desk = desk
-        self._random = random
-        self._ending = ending
-
-    async def run(self) -> None:
-        """Act, pause, act."""
-        while not self._ending.is_set():
-            await asyncio.sleep(self._random.uniform(0.5, 6.0))
-            kind = self._random.choice(("deposits", "withdrawals"))
-            number = self._random.randrange(6)
-            body = {
-                "user_id": self._random.choice(USERS),
-                "asset": self._random.choice(("BTC", "ETH", "USDT")),
-                "amount": "1.5",
-                "transfer_id": f"transfer-{number}",
-            }
-            for _ in range(_RETRIES_MAX):
-                host = self._random.choice(self._desk.gateways)
-                path = f"/api/v1/admin/{kind}"
-                call = await self._desk.call(OPERATOR, kind, "POST", path, host=host, body=body)
-                if call.is_promise or call.is_conclusive_refusal:
-                    break
-                await asyncio.sleep(self._random.uniform(0, 1.0))
-
-
-class Watcher:
-    """Keeps a WebSocket open to the trades of all symbols and writes down what it hears."""
-
-    def __init__(self, network: Network, host: str, history: History, ending: asyncio.Event) -> None:
-        self._network = network
-        self._host = host
-        self._history = history
-        self._ending = ending
-        self._connections = 0
-        self._feed: TradeFeed | None = None
-
-    async def run(self) -> None:
-        """Connect, listen, connect again."""
-        while not self._ending.is_set():
-            self._connections += 1
-            number = self._connections
-
-            def hear(message: dict[str, Any], number: int = number) -> None:
-                if message.get("event") == "trade":
-                    self._history.trades.append(Heard(connection=number, at_ms=now_ms(), message=message))
-
-            try:
-                self._feed = TradeFeed(self._network, self._host, HTTP_PORT, SYMBOLS, hear)
-            except NotSent:
-                await asyncio.sleep(1.0)
-                continue
-            ending = asyncio.ensure_future(self._ending.wait())
-            ended = asyncio.ensure_future(self._feed.ended.wait())
-            await asyncio.wait([ending, ended], return_when=asyncio.FIRST_COMPLETED)
-            for waiting in (ending, ended):
-                waiting.cancel()
-            await asyncio.sleep(0.5)
-        if self._feed is not None:
-            self._feed.close()
-
-    @property
-    def unheard(self) -> set[str]:
-        """The symbols whose trades it is not told at present."""
-        return set(SYMBOLS) if self._feed is None else self._feed.unheard
 
 
 def now_ms() -> int:

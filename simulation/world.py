@@ -2,7 +2,8 @@
 
 1 open      hosts start, an operator lists the market and funds the users: nothing goes wrong yet
 2 chaos     clients act while the weather does what it will
-3 heal      faults end, paused processes wake, dead ones start; within SETTLE_S all must have come to rest
+3 heal      faults end, paused processes wake, dead ones start; within SETTLE_S all must have come to rest; then
+            the operator opens what is still halted
 4 probe     one poisoned message and one bomb, in one symbol; the other symbols must trade on at once
 5 close     every service is stopped in good order, and the stores are evidence
 """
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from exchange_adapters.sim import SimClock, SimCloud
+from exchange_core.instruments import SymbolStatus
 from exchange_core.ports import Session
 from exchange_core.topology import Topology
 from exchange_matcher.publication import REFRESH_S
@@ -25,13 +27,15 @@ from simulation.directory import OPERATOR, Directory, session_of
 from simulation.figures import Figures, failovers
 from simulation.history import History
 from simulation.hosts import PARTITIONS, Host, Pace, Surroundings
-from simulation.market import DEPOSITS, SYMBOLS, USERS, listing
+from simulation.listeners import private_listener, trade_listener
+from simulation.market import BUYER, DEPOSITS, SYMBOLS, USERS, listing
 from simulation.network import Network
+from simulation.operators import Operator, status_path
 from simulation.probe import Probe, trade_ids
 from simulation.processes import SimulationLoop
 from simulation.storm import TWIN, Storm
 from simulation.weather import Weather
-from simulation.workload import Desk, Operator, Trader, Watcher
+from simulation.workload import Desk, Trader
 
 GATEWAYS: Final = ("gateway-1", "gateway-2")
 SETTLE_S: Final = 60.0
@@ -54,6 +58,7 @@ class Aftermath:
     unsettled_because: str
     probe_slow: list[str]
     feed_missed: list[str]
+    notices_missed: list[str]
     acknowledged_cancels: set[int]
     trace: str
     bounds: Sequence[str] = ()
@@ -85,12 +90,15 @@ class World:
         self._storm = Storm(
             loop, self._random, self.weather, self.cloud, self._network, self.hosts, self._host, self.figures
         )
-        self._watcher_ending = asyncio.Event()
-        self._watcher = Watcher(self._network, "fanout-1", self.history, self._watcher_ending)
+        self._listeners = [
+            trade_listener(self._network, "fanout-1", self.history),
+            *[private_listener(self._network, "fanout-1", self.history, user) for user in (USERS[0], BUYER)],
+        ]
+        self._listening_ends = asyncio.Event()
         self._probe = Probe(
             desk=self._desk,
             storm=self._storm,
-            watcher=self._watcher,
+            listeners=self._listeners,
             cloud=self.cloud,
             history=self.history,
             rest=self._rest,
@@ -131,7 +139,7 @@ class World:
                 body = {"user_id": user_id, "asset": asset, "amount": amount, "transfer_id": f"first-{user_id}-{asset}"}
                 await self._surely(f"fund {user_id}", "/api/v1/admin/deposits", body)
         await self._until(lambda: not self._unrest(), "the first funds")
-        self._background.append(asyncio.ensure_future(self._watcher.run()))
+        self._background += [asyncio.ensure_future(one.run(self._listening_ends)) for one in self._listeners]
 
     async def _surely(self, what: str, path: str, body: dict[str, Any]) -> None:
         deadline_s = self._loop.time() + _OPEN_S
@@ -160,7 +168,8 @@ class World:
             )
             for user_id in USERS
         ]
-        clients.append(Operator(self._desk, random_of(self.seed, OPERATOR), ending))
+        has_halts = "halts" in self.weather.events
+        clients.append(Operator(self._desk, random_of(self.seed, OPERATOR), has_halts=has_halts, ending=ending))
         working = [asyncio.ensure_future(client.run()) for client in clients]
         await self._storm.rage(self.weather.chaos_s)
         ending.set()
@@ -181,7 +190,20 @@ class World:
         await asyncio.gather(*[self.hosts[name].stop() for name in sorted(self.hosts) if name.endswith(TWIN)])
         unsettled = await self._rest()
         self.figures.settle_s = self._loop.time() - healed_s
+        if not unsettled:
+            unsettled = await self._reopen()
         return unsettled
+
+    async def _reopen(self) -> str:
+        """What an operator has closed and could not open again; what did not come to rest then."""
+        closed = [
+            symbol
+            for symbol, instrument in sorted(self.cloud.projections.database.fold.instruments.items())
+            if instrument.status is not SymbolStatus.TRADING
+        ]
+        for symbol in closed:
+            await self._surely(f"open {symbol}", status_path(symbol), {"status": "trading"})
+        return await self._rest() if closed else ""
 
     async def _rest(self) -> str:
         """Wait until nothing is on its way, looked at twice; what still is after SETTLE_S."""
@@ -217,7 +239,7 @@ class World:
         """Upstream first: what a matcher journals as it stops is settled before the persister stops."""
         self.cloud.redis.flush()
         await asyncio.sleep(REFRESH_S + 1.0)
-        self._watcher_ending.set()
+        self._listening_ends.set()
         self._background[0].cancel()
         for services in (("gateway", "fanout"), ("matcher",)):
             await asyncio.gather(*[host.stop() for host in self.hosts.values() if host.service in services])
@@ -262,6 +284,7 @@ class World:
             unsettled_because=unsettled,
             probe_slow=self._probe.slow,
             feed_missed=self._probe.unheard,
+            notices_missed=self._probe.untold,
             acknowledged_cancels=_acknowledged_cancels(self.history),
             trace=self._trace.hexdigest(),
         )

@@ -17,7 +17,8 @@ from exchange_core.private_data import balance_message, order_message
 from exchange_core.topology import user_channel
 
 _TIMEOUT_S: Final = 0.25
-_PAUSE_AFTER_FAULT_S: Final = 5.0
+PAUSE_AFTER_FAULT_S: Final = 5.0
+"""How long nobody is told anything after a publication has failed."""
 _NOBODY: Final = "$"
 """Accounts of the exchange's own, like the fees', begin with it."""
 
@@ -44,7 +45,7 @@ class Notices:
             async with asyncio.timeout(_TIMEOUT_S):
                 await self._publisher.publish({}, messages)
         except (PortError, TimeoutError) as error:
-            self._silent_until_s = now_s + _PAUSE_AFTER_FAULT_S
+            self._silent_until_s = now_s + PAUSE_AFTER_FAULT_S
             self._log.warning("notices_lost", count=len(messages), error=f"{type(error).__name__}: {error}")
 
 

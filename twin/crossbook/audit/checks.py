@@ -10,7 +10,8 @@ from itertools import chain
 from typing import Any, Final
 
 from crossbook.audit.evidence import Evidence
-from crossbook.audit.fold import Difference, FoldedOrder, JournalFold, WalletKey
+from crossbook.audit.fold import Difference, JournalFold, WalletKey
+from crossbook.audit.folded_orders import FoldedOrder
 from exchange_core.codec import Slot, decode_commands, decode_slot
 from exchange_core.commands import AmendOrder, Command, PlaceOrder, WithdrawFunds
 from exchange_core.engine import PartitionEngine
@@ -157,6 +158,12 @@ def check_exposure(judgement: Judgement) -> CheckResult:
     """An open order holds what it has at stake, at every slot that touches it; one that is done holds nothing."""
     scope = f"{len(judgement.fold.orders):,} orders"
     return _result("holds: equal open exposure", scope, judgement.fold.exposure)
+
+
+def check_trading(judgement: Judgement) -> CheckResult:
+    """While a symbol is halted, or takes cancels only, no order of it enters, changes, triggers or trades."""
+    scope = f"{judgement.fold.status_changes:,} changes of status"
+    return _result("symbols: trade only while open", scope, judgement.fold.trading)
 
 
 @dataclass(frozen=True, slots=True)

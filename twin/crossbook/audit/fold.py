@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from crossbook.audit.folded_orders import FoldedOrder, TradeSide
 from exchange_core.codec import Slot
 from exchange_core.events import (
     CommandRefused,
@@ -26,13 +27,15 @@ from exchange_core.events import (
     TradeExecuted,
 )
 from exchange_core.holds import hold_asset
-from exchange_core.instruments import Instrument
+from exchange_core.instruments import Instrument, SymbolStatus
 from exchange_core.ledger import Delta, postings, wallet_deltas
 from exchange_core.money import fee_units
-from exchange_core.orders import OrderStatus, Reason, Side
+from exchange_core.orders import OrderStatus, Side
 
 _NEEDS_INSTRUMENT = (TradeExecuted, OrderDone, OrderAmended, OrderDecremented)
 """Events whose postings are in the assets of their symbol."""
+_NEEDS_TRADING = (TradeExecuted, OrderAccepted, OrderAmended, OrderTriggered)
+"""Events that a symbol which is halted, or takes cancels only, never has."""
 WalletKey = tuple[str, str]
 """(user_id, asset)"""
 Row = tuple[Any, ...]
@@ -56,38 +59,6 @@ class Difference:
     def __str__(self) -> str:
         where = f"slot {self.partition}:{self.slot}: " if self.slot is not None else ""
         return f"{where}{self.place}: {self.text}"
-
-
-@dataclass(slots=True)
-class FoldedOrder:
-    """An order as the journal tells it. Prices in ticks, quantities in lots, amounts in units."""
-
-    terms: OrderAccepted | OrderRejected
-    partition: int
-    slot: int
-    seq: int
-    changed_slot: int
-    updated_at_ms: int
-    price: int | None
-    quantity: int | None
-    hold: int
-    hold_left: int
-    status: OrderStatus = OrderStatus.OPEN
-    reason: Reason | None = None
-    filled_quantity: int = 0
-    filled_quote: int = 0
-    fee: int = 0
-    is_triggered: bool = False
-
-    @property
-    def is_resting(self) -> bool:
-        """Whether it stands in the book, not waiting for a trigger."""
-        return not self.status.is_final and (self.terms.trigger_price is None or self.is_triggered)
-
-    @property
-    def left(self) -> int:
-        """Lots that can still trade, of an order given by quantity."""
-        return (self.quantity or 0) - self.filled_quantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +87,7 @@ class JournalFold:
 
     instruments: dict[str, Instrument] = field(default_factory=dict)
     status_seqs: dict[str, int] = field(default_factory=dict)
+    status_changes: int = 0
     orders: dict[int, FoldedOrder] = field(default_factory=dict)
     trades: dict[tuple[str, int], tuple[TradeExecuted, Slot]] = field(default_factory=dict)
     ledger: dict[tuple[int, int], list[Row]] = field(default_factory=dict)
@@ -130,6 +102,7 @@ class JournalFold:
     numbering: list[Difference] = field(default_factory=list)
     money: list[Difference] = field(default_factory=list)
     exposure: list[Difference] = field(default_factory=list)
+    trading: list[Difference] = field(default_factory=list)
 
     def apply(self, slot: Slot) -> None:
         """Fold one more slot of its partition in."""
@@ -142,6 +115,7 @@ class JournalFold:
             self._number(slot, event)
             if event.cause:  # else its time had come
                 self.causes.setdefault(event.cause, (slot.partition, slot.n))
+            self._check_trading(slot, event)
             self._fold(slot, event, touched)
             if isinstance(event, FundsDeposited):
                 flows[event.asset] += event.amount
@@ -177,14 +151,14 @@ class JournalFold:
             case TradeExecuted():
                 self._trade(slot, event, touched)
             case OrderDone():
-                self._change(slot, event.order_id, event.seq, touched, lambda order: _end(order, event))
+                self._change(slot, event.order_id, event.seq, touched, lambda order: order.end(event))
             case OrderAmended():
                 self._take_hold(slot, event, event.user_id, self._hold_asset(event), event.taken)
-                self._change(slot, event.order_id, event.seq, touched, lambda order: _amend(order, event))
+                self._change(slot, event.order_id, event.seq, touched, lambda order: order.amend(event))
             case OrderDecremented():
-                self._change(slot, event.order_id, event.seq, touched, lambda order: _decrement(order, event))
+                self._change(slot, event.order_id, event.seq, touched, lambda order: order.decrement(event))
             case OrderTriggered():
-                self._change(slot, event.order_id, event.seq, touched, _trigger)
+                self._change(slot, event.order_id, event.seq, touched, FoldedOrder.trigger)
             case CommandRefused():
                 self._take_hold(slot, event, event.user_id, event.asset, event.released)
             case FundsDeposited():
@@ -199,6 +173,14 @@ class JournalFold:
                 listed = self.instruments[event.symbol]
                 self.instruments[event.symbol] = replace(listed, status=event.status)
                 self.status_seqs[event.symbol] = event.seq
+                self.status_changes += 1
+
+    def _check_trading(self, slot: Slot, event: Event) -> None:
+        """Only while it trades do a symbol's orders enter, change, trigger and trade."""
+        instrument = self.instruments.get(event.symbol)
+        if instrument and instrument.status is not SymbolStatus.TRADING and isinstance(event, _NEEDS_TRADING):
+            text = f"{type(event).__name__} (seq {event.seq}) while it was {instrument.status}"
+            self.trading.append(_at(slot, event.symbol, text))
 
     def _enter(self, slot: Slot, event: OrderAccepted | OrderRejected) -> FoldedOrder:
         if event.order_id in self.orders:
@@ -232,7 +214,7 @@ class JournalFold:
             (trade.maker_order_id, trade.taker_side.opposite, trade.maker_fee, instrument.maker_fee_bps, 0),
             (trade.taker_order_id, trade.taker_side, trade.taker_fee, instrument.taker_fee_bps, trade.taker_release),
         ):
-            part = _Part(trade, instrument, side, fee, release)
+            part = TradeSide(trade, instrument, side, fee, release)
             if fee != fee_units(part.received, fee_bps):
                 self.money.append(_at(slot, f"trade {trade.symbol} {trade.trade_id}", f"fee {fee} is not as listed"))
             self._change(slot, order_id, trade.seq, touched, part.fill)
@@ -337,56 +319,6 @@ class JournalFold:
     def seq(self, symbol: str) -> int:
         """The last number of a listed symbol."""
         return self.seqs.get((self.instruments[symbol].partition, symbol), 0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """One side of a trade; `release` is what a buying taker gets back of its hold."""
-
-    trade: TradeExecuted
-    instrument: Instrument
-    side: Side
-    fee: int
-    release: int
-
-    @property
-    def base(self) -> int:
-        return self.trade.quantity * self.instrument.lot_units
-
-    @property
-    def quote(self) -> int:
-        return self.trade.price * self.trade.quantity * self.instrument.tick_lot_units
-
-    @property
-    def received(self) -> int:
-        return self.base if self.side is Side.BUY else self.quote
-
-    def fill(self, order: FoldedOrder) -> None:
-        order.filled_quantity += self.trade.quantity
-        order.filled_quote += self.quote
-        order.fee += self.fee
-        order.status = OrderStatus.PARTIALLY_FILLED
-        order.hold_left -= (self.quote if self.side is Side.BUY else self.base) + self.release
-
-
-def _end(order: FoldedOrder, event: OrderDone) -> None:
-    order.status, order.reason = event.status, event.reason
-    order.hold_left -= event.released
-
-
-def _amend(order: FoldedOrder, event: OrderAmended) -> None:
-    order.price, order.quantity, order.hold = event.price, event.quantity, event.hold
-    order.hold_left += event.taken - event.released
-
-
-def _decrement(order: FoldedOrder, event: OrderDecremented) -> None:
-    if order.quantity is not None:  # a market buy by quote amount has none
-        order.quantity -= event.quantity
-    order.hold_left -= event.released
-
-
-def _trigger(order: FoldedOrder) -> None:
-    order.is_triggered = True
 
 
 def _at(slot: Slot, place: str, text: str) -> Difference:

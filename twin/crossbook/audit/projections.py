@@ -9,7 +9,8 @@ import orjson
 
 from crossbook.audit.checks import CheckResult, Judgement, compare
 from crossbook.audit.evidence import FILL_COLUMNS, LEDGER_COLUMNS, ORDER_COLUMNS, TRADE_COLUMNS, Row
-from crossbook.audit.fold import Difference, FoldedOrder
+from crossbook.audit.fold import Difference
+from crossbook.audit.folded_orders import FoldedOrder
 from exchange_core.codec import Slot
 from exchange_core.events import Event
 from exchange_core.market_data import BOOK_CACHE_LEVELS, order_book_message, price_message

@@ -34,6 +34,7 @@ CHECKS: Final = (
     checks.check_engine,
     checks.check_money,
     checks.check_exposure,
+    checks.check_trading,
     checks.check_wallets,
     checks.check_intents,
     projections.check_position,
