@@ -91,6 +91,7 @@ class Reconciler:
     _touched: dict[WalletKey, None] = field(default_factory=dict)
     _swept: int = 0
     _has_more: bool = False
+    _since_ms: int = 0
 
     @property
     def is_up_to_date(self) -> bool:
@@ -100,6 +101,7 @@ class Reconciler:
     async def round(self) -> None:
         """Compare what there is now. Raises PortError when a store does not answer: try again, after a pause."""
         self._has_more = False
+        self._since_ms = self._since_ms or self.ports.clock.now_ms()
         heads, settled = dict(self._books.heads), dict(self._books.settled)
         moved = await self._read_journal()
         positions = await self.ports.rows.positions()
@@ -237,8 +239,10 @@ class Reconciler:
         self.found[place] = text
 
     async def _halt(self, symbol: str, why: str) -> None:
+        """Sent again it is the same command; told anew after a restart, when somebody may have opened the symbol
+        meanwhile, it is another one, or the matcher would take it for a repeat."""
         partition = self._symbols()[symbol].partition
-        identity = hashlib.sha256(f"halt {symbol}: {why}".encode()).digest()
+        identity = hashlib.sha256(f"halt {symbol} since {self._since_ms}: {why}".encode()).digest()
         command_id = int.from_bytes(identity[:8], "big") >> 1
         command = SetSymbolStatus(
             command_id=command_id,

@@ -1,5 +1,6 @@
 """The reconciler is silent while all is well, whatever is on its way, and halts what differs."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
@@ -183,6 +184,7 @@ class Scene:
 
     async def halts(self) -> list[SetSymbolStatus]:
         deliveries = await self.cloud.queues.receive(0, 0)
+        await self.cloud.queues.delete(0, [one.receipt for one in deliveries])
         commands = [command for one in deliveries for command in decode_commands(one.body)]
         return [command for command in commands if isinstance(command, SetSymbolStatus)]
 
@@ -297,6 +299,21 @@ async def test_a_halt_that_cannot_be_sent_is_sent_later() -> None:
     scene.reconciler.ports = up
     assert await scene.rounds()
     assert len(await scene.halts()) == 1
+
+
+@in_virtual_time
+async def test_a_halt_is_another_command_when_it_is_told_anew_after_a_restart() -> None:
+    """Somebody may have opened the symbol meanwhile, and a matcher would take the same command for a repeat."""
+    scene = Scene()
+    await scene.journal(8)
+    scene.cloud.wallets._wallets["alice", "BTC"].available += 1
+    told = await scene.rounds()
+    (halt,) = await scene.halts()
+    await asyncio.sleep(1.0)
+    scene.reconciler = Reconciler(ports=scene.reconciler.ports, partitions=1)
+    assert await scene.rounds() == told
+    (again,) = await scene.halts()
+    assert again.symbol == halt.symbol and again.command_id != halt.command_id
 
 
 @in_virtual_time
