@@ -75,8 +75,8 @@ class LedgerRoutes:
         order = await self._reader.order(principal.user_id, command_id)
         if order is not None:
             return json_answer(_order_outcome(order))
-        age_ms = self._clock.now_ms() - created_at_ms(command_id)
-        is_young = 0 <= age_ms < OUTCOME_KEPT_MS  # older than that, one that was carried out is not known either
+        age_ms = self._clock.now_ms() - created_at_ms(command_id)  # less than 0 where another gateway's clock is ahead
+        is_young = age_ms < OUTCOME_KEPT_MS  # older than that, one that was carried out is not known either
         if not is_young and await self._intent_of(principal.user_id, command_id) is None:
             raise _not_found()
         return json_answer({"command_id": str(command_id), "status": "pending"})
