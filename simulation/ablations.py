@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from typing import Any, Final
 from unittest.mock import patch
 
+import exchange_adapters.sim.database_reader
 import exchange_fanout.desk
+import exchange_gateway.routes.ledger
 import exchange_gateway.trading.orders
 import exchange_matcher.old_commands
 import exchange_matcher.recovery
 import exchange_matcher.worker
 import exchange_persister.notices
-from exchange_adapters.sim import SimHistory, SimJournal, SimWallets
+from exchange_adapters.sim import SimDatabaseReader, SimHistory, SimJournal, SimWallets
 from exchange_adapters.sim.projections import SimProjection, SimProjections
 from exchange_core.memory import CommandMemory
+from exchange_core.orders import OrderStatus
 from exchange_core.symbol_state import SymbolState
 from exchange_core.topology import Topology
 from exchange_core.triggers import TriggerBook
@@ -117,7 +120,7 @@ ABLATIONS: Final[dict[str, Ablation]] = {
             {
                 "journal: slots gapless and readable",
                 "journal: seq and trade ids gapless",
-                "clients: amendments come true",
+                "clients: commands are journaled",
             }
         ),
     ),
@@ -275,6 +278,31 @@ ABLATIONS: Final[dict[str, Ablation]] = {
         patches=[(exchange_gateway.trading.orders, "_on_its_way", broken.only_what_is_settled)],
         weather=Weather(delay_ms=(0, 200)),
         tells=frozenset({"clients: reads are true"}),
+    ),
+    "lists show everybody's orders": Ablation(
+        patches=[(SimDatabaseReader, "orders", broken.everybodys_orders)],
+        weather=_FAIR,
+        tells=frozenset({"reads: orders stood so"}),
+    ),
+    "lists lack what is partly filled": Ablation(
+        patches=[(exchange_adapters.sim.database_reader, "_OPEN", (OrderStatus.OPEN,))],
+        weather=_FAIR,
+        tells=frozenset({"reads: lists are whole"}),
+    ),
+    "trades are listed in part": Ablation(
+        patches=[(SimDatabaseReader, "trades", broken.some_trades)],
+        weather=_FAIR,
+        tells=frozenset({"reads: fills and trades happened"}),
+    ),
+    "balances lack what is held": Ablation(
+        patches=[(SimWallets, "balances", broken.without_holds)],
+        weather=_FAIR,
+        tells=frozenset({"reads: balances stood so"}),
+    ),
+    "what is not settled is not known": Ablation(
+        patches=[(exchange_gateway.routes.ledger, "OUTCOME_KEPT_MS", 0)],
+        weather=Weather(delay_ms=(0, 200)),
+        tells=frozenset({"reads: verdicts are true"}),
     ),
     "wallets are judged before the journal is read": Ablation(
         patches=[(Reconciler, "_read_journal", broken.read_in_part)],

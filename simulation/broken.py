@@ -8,14 +8,14 @@ from itertools import chain
 from typing import Any, Final
 
 import exchange_gateway.trading.orders
-from exchange_adapters.sim import SimWallets
+from exchange_adapters.sim import SimDatabaseReader, SimWallets
 from exchange_adapters.sim.projections import SimProjection
 from exchange_core.codec import Slot, decode_slot
 from exchange_core.errors import Ambiguous
 from exchange_core.events import CommandRefused, Event, FundsDeposited, SymbolStatusChanged, TradeExecuted
 from exchange_core.ids import IdGenerator
 from exchange_core.instruments import SymbolStatus
-from exchange_core.ports import Delivery, Intent
+from exchange_core.ports import Delivery, Intent, OrderView, TradeView, Wallet
 from exchange_core.symbol_state import SymbolState
 from exchange_core.topology import Topology, user_channel
 from exchange_core.triggers import TriggerBook
@@ -181,6 +181,18 @@ def only_what_is_settled(_: Any) -> Any:
     raise ProblemError(Code.ORDER_NOT_FOUND, "the database does not know it")
 
 
+async def everybodys_orders(self: Any, _: str, *, limit: int, **__: Any) -> Sequence[OrderView]:
+    return list((await self._query()).orders.values())[:limit]
+
+
+async def some_trades(self: Any, symbol: str, **options: Any) -> Sequence[TradeView]:
+    return [trade for trade in await _TRADES(self, symbol, **options) if trade.trade_id % 3 != 1]
+
+
+async def without_holds(self: Any, user_id: str) -> Sequence[Wallet]:
+    return [dataclasses.replace(wallet, held=0) for wallet in await _BALANCES(self, user_id)]
+
+
 def round_up(*arguments: Any, **options: Any) -> Any:
     order = _PRICE_ORDER(*arguments, **options)
     is_sell = order.side == "sell" and order.price is not None
@@ -200,5 +212,7 @@ _SETTLE: Final[Any] = SimWallets.settle
 _STORE: Final[Any] = SimWallets._store
 _REFUSE: Final[Any] = SimWallets._refuse
 _ORDERS_QUEUE: Final[Any] = Topology.orders_queue
+_TRADES: Final[Any] = SimDatabaseReader.trades
+_BALANCES: Final[Any] = SimWallets.balances
 _PRICE_ORDER: Final[Any] = exchange_gateway.trading.orders.price_order  # type: ignore[attr-defined]
 _POSITIONS: Final[dict[int, dict[int, int]]] = {}

@@ -31,6 +31,7 @@ from simulation.determinism import silence
 from simulation.evidence import gather
 from simulation.feed_checks import FEED_CHECKS
 from simulation.hosts import PARTITIONS
+from simulation.read_checks import READ_CHECKS
 from simulation.world import Aftermath
 
 
@@ -268,7 +269,7 @@ def _examine(aftermath: Aftermath) -> Verdict:
         names.append(result.name)
         if result.differences:
             found[result.name] = [str(difference) for difference in result.differences]
-    for name, client_check in (CLIENT_CHECKS | FEED_CHECKS).items():
+    for name, client_check in (CLIENT_CHECKS | READ_CHECKS | FEED_CHECKS).items():
         names.append(name)
         if differences := list(client_check(aftermath.history, case.judgement.fold, aftermath)):
             found[name] = differences

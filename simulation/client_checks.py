@@ -12,6 +12,7 @@ from exchange_core.events import FundsDeposited, FundsWithdrawn
 from exchange_core.money import to_steps
 from simulation.history import Call, History
 from simulation.market import LOTS, QUOTE_UNIT, SYMBOLS, TICKS
+from simulation.readers import promised_commands
 from simulation.world import Aftermath
 
 ClientCheck = Callable[[History, JournalFold, Aftermath], Iterator[str]]
@@ -87,17 +88,10 @@ def cancels_come_true(_: History, fold: JournalFold, aftermath: Aftermath) -> It
             yield f"order {order_id} is {order.status} although its cancel was accepted"
 
 
-def amendments_come_true(history: History, fold: JournalFold, _: Aftermath) -> Iterator[str]:
-    """An amendment that was promised is in the journal, carried out or refused."""
-    for call in history.calls:
-        if call.kind == "amend" and call.is_promise and int(call.answer["amend_id"]) not in fold.causes:
-            yield f"amendment {call.answer['amend_id']} was promised and is nowhere"
-
-
 def commands_are_journaled(history: History, fold: JournalFold, _: Aftermath) -> Iterator[str]:
-    """So is every command without an intent, one of a batch or of many symbols too."""
+    """So is every other command, carried out or refused: one of a batch, or of many symbols, too."""
     for call in history.calls:
-        for command_id in _command_ids(call) if call.is_promise else ():
+        for command_id in promised_commands(call):
             if command_id not in fold.causes:
                 yield f"{call.kind} {command_id} of {call.user_id} was promised and is nowhere"
 
@@ -170,7 +164,6 @@ CLIENT_CHECKS: Final[dict[str, ClientCheck]] = {
     "clients: refusals are final": refusals_are_final,
     "clients: orders were asked for": orders_were_asked_for,
     "clients: cancels come true": cancels_come_true,
-    "clients: amendments come true": amendments_come_true,
     "clients: commands are journaled": commands_are_journaled,
     "clients: reads are true": reads_are_true,
     "clients: transfers happen once": transfers_happen_once,
@@ -188,20 +181,6 @@ def _placed(history: History) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
             for item, result in zip(call.request["items"], call.answer["results"], strict=True):
                 if item["op"] == "place" and "answer" in result:
                     yield call.user_id, int(result["answer"]["order_id"]), item
-
-
-def _command_ids(call: Call) -> list[int]:
-    """Of the commands that the answer promises, as far as they have no intent."""
-    match call.kind:
-        case "cancel" | "cancel_after" | "status":
-            answers = [call.answer]
-        case "cancel_all":
-            answers = call.answer["commands"]
-        case "batch":
-            answers = [one["answer"] for one in call.answer["results"] if one["op"] == "cancel" and "answer" in one]
-        case _:
-            answers = []
-    return [int(answer["command_id"]) for answer in answers]
 
 
 def _is_asked_for(order: FoldedOrder, body: Mapping[str, Any]) -> bool:

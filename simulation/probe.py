@@ -3,17 +3,16 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from itertools import count
 from typing import Any, Final
 
 from exchange_adapters.sim import SimCloud
-from exchange_core.money import to_steps
 from exchange_core.topology import COMMAND_VISIBILITY_S
 from exchange_persister.notices import PAUSE_AFTER_FAULT_S
 from simulation.history import Call, History
 from simulation.listeners import Listener
-from simulation.market import BUYER, QUOTE_UNIT, SELLER, TICKS, steps_text
+from simulation.market import BUYER, SELLER, TICKS, steps_text
+from simulation.moments import units_of
 from simulation.storm import Storm
 from simulation.workload import BOMB_PREFIX, Desk
 
@@ -93,7 +92,7 @@ class Probe:
             if mark == self._settled_before.get(asset):
                 continue
             wallet, balance = wallets[asset], balances.get((asset, mark))
-            if balance is None or _units(balance["total"]) != wallet.available + wallet.held:
+            if balance is None or units_of(balance["total"]) != wallet.available + wallet.held:
                 yield f"{asset} is {wallet}, told was {balance}"
 
     async def _is_prompt(self, symbol: str) -> None:
@@ -155,10 +154,6 @@ async def _comes_true(is_true: Callable[[], bool], seconds: float) -> bool:
             return False
         await asyncio.sleep(0.05)
     return True
-
-
-def _units(number: Any) -> int:
-    return to_steps(Decimal(str(number)), Decimal(QUOTE_UNIT))
 
 
 def _now_s() -> float:

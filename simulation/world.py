@@ -33,6 +33,7 @@ from simulation.network import Network
 from simulation.operators import Operator, status_path
 from simulation.probe import Probe, trade_ids
 from simulation.processes import SimulationLoop
+from simulation.readers import Reader
 from simulation.storm import TWIN, Storm
 from simulation.weather import Weather
 from simulation.workload import Desk, Trader
@@ -157,12 +158,16 @@ class World:
         ending = asyncio.Event()
         random = self._random
         has_bombs = "bombs" in self.weather.events
+
+        def pause_s() -> float:
+            return self.weather.pause_s or random.choice((0.1, 0.4, 1.2))
+
         clients: list[Any] = [
             Trader(
                 self._desk,
                 user_id,
                 random_of(self.seed, user_id),
-                pause_s=self.weather.pause_s or random.choice((0.1, 0.4, 1.2)),
+                pause_s=pause_s(),
                 has_bombs=has_bombs,
                 ending=ending,
             )
@@ -170,6 +175,8 @@ class World:
         ]
         has_halts = "halts" in self.weather.events
         clients.append(Operator(self._desk, random_of(self.seed, OPERATOR), has_halts=has_halts, ending=ending))
+        reading = random_of(self.seed, "reader")
+        clients.append(Reader(self._desk, reading, self.history, pause_s=pause_s(), ending=ending))
         working = [asyncio.ensure_future(client.run()) for client in clients]
         await self._storm.rage(self.weather.chaos_s)
         ending.set()

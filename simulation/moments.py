@@ -1,0 +1,74 @@
+"""How orders and wallets stood after each slot, by the audit's own fold of the journal."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from itertools import product
+from typing import Any
+
+from crossbook.audit.fold import JournalFold
+from exchange_adapters.sim import SimCloud
+from exchange_core.codec import Slot
+from exchange_core.money import to_steps
+from simulation.hosts import PARTITIONS
+from simulation.market import LOTS, QUOTE_UNIT
+
+Standing = tuple[str, Decimal, Decimal, Decimal, str | None]
+"""Status, filled quantity, filled quote, fee, reason; in human units."""
+
+
+def standing_of(told: Mapping[str, Any]) -> Standing:
+    """Of an order as clients are told of it."""
+    quantity, quote, fee = (Decimal(str(told[name])) for name in ("filled_quantity", "filled_quote", "fee"))
+    return (told["status"], quantity, quote, fee, told["reason"])
+
+
+def orders_by_moment(cloud: SimCloud) -> dict[tuple[str, str, int], Standing]:
+    """(user, order id, seq) → the order as it stood at the end of the slot with that seq."""
+    moments: dict[tuple[str, str, int], Standing] = {}
+    fold = JournalFold()
+    for slot in _slots(cloud):
+        fold.apply(slot)
+        for order_id in _orders_of(slot):
+            order = fold.orders.get(order_id)
+            if order is None:
+                continue
+            terms = order.terms
+            moments[terms.user_id, str(order_id), order.seq] = (
+                str(order.status),
+                order.filled_quantity * Decimal(LOTS.get(terms.symbol, "1")),
+                order.filled_quote * Decimal(QUOTE_UNIT),
+                order.fee * Decimal(QUOTE_UNIT),
+                None if order.reason is None else str(order.reason),
+            )
+    return moments
+
+
+def totals_of(fold: JournalFold, user_id: str, asset: str) -> set[int]:
+    """All that the wallet may have held in all, in units: each partition settles in its order, at its own pace."""
+    sums: dict[int, list[int]] = defaultdict(lambda: [0])
+    for entry in fold.entries[user_id, asset]:
+        sums[entry.partition].append(sums[entry.partition][-1] + entry.available + entry.held)
+    return {sum(parts) for parts in product(*sums.values())}
+
+
+def was_balance(told: Mapping[str, Any], totals: set[int]) -> bool:
+    """Whether a balance that a client was told of adds up, to one of these totals. What of it is held depends on
+    orders that may be on their way."""
+    available, held, total = (units_of(told[name]) for name in ("available", "held", "total"))
+    return min(available, held) >= 0 and available + held == total and total in totals
+
+
+def units_of(amount: Any) -> int:
+    """Of an amount as clients are told of it."""
+    return to_steps(Decimal(str(amount)), Decimal(QUOTE_UNIT))
+
+
+def _slots(cloud: SimCloud) -> Iterator[Slot]:
+    for partition in range(PARTITIONS):
+        yield from cloud.projections.recorded(partition)
+
+
+def _orders_of(slot: Slot) -> set[int]:
+    names = ("order_id", "maker_order_id", "taker_order_id")
+    return {getattr(event, name) for event in slot.events for name in names if hasattr(event, name)}
