@@ -26,6 +26,7 @@ from exchange_core.orders import OrderStatus
 from exchange_core.symbol_state import SymbolState
 from exchange_core.topology import Topology
 from exchange_core.triggers import TriggerBook
+from exchange_fanout.hub import Hub
 from exchange_gateway.trading.holds import _Transaction
 from exchange_gateway.trading.nodes import NodeLease
 from exchange_gateway.trading.sweeper import Sweeper
@@ -101,7 +102,7 @@ ABLATIONS: Final[dict[str, Ablation]] = {
     "published before journaled": Ablation(
         patches=[(_Rounds, "_commit_batch", broken.publish_first)],
         weather=_DOUBLED,
-        tells=frozenset({"feed: every trade true and told once"}),
+        tells=frozenset({"feed: every trade true and told once", "depth feed: every book was so"}),
     ),
     "fed before journaled": Ablation(
         patches=[(SlotCommit, "commit", broken.feed_first)],
@@ -235,6 +236,11 @@ ABLATIONS: Final[dict[str, Ablation]] = {
         patches=[(Notices, "publish", broken.nothing)],
         weather=_FAIR,
         tells=frozenset({"private feed: whole when healthy"}),
+    ),
+    "lost books are not read again": Ablation(
+        patches=[(Hub, "_read_book", broken.read_once)],
+        weather=Weather(rates={"lost_messages": 0.2}, delay_ms=(0, 20)),
+        tells=frozenset({"depth feed: whole when healthy"}),
     ),
     "no sweeper": Ablation(
         patches=[(Sweeper, "sweep", broken.sweep_nothing)],

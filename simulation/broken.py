@@ -19,6 +19,7 @@ from exchange_core.ports import Delivery, Intent, OrderView, TradeView, Wallet
 from exchange_core.symbol_state import SymbolState
 from exchange_core.topology import Topology, user_channel
 from exchange_core.triggers import TriggerBook
+from exchange_fanout.hub import Hub
 from exchange_gateway.problems import Code, ProblemError
 from exchange_gateway.trading.holds import Admitted, FundsShort
 from exchange_matcher.slots import EncodedSlot
@@ -134,6 +135,17 @@ def one_channel(_: str) -> str:
     return user_channel("everybody")
 
 
+# Fanout
+
+
+async def read_once(self: Any, channel: str) -> bool:
+    read = vars(self).setdefault("books_read", set())
+    is_read: bool = channel in read or await _READ_BOOK(self, channel)
+    if is_read:
+        read.add(channel)
+    return is_read
+
+
 # Gateway and its stores
 
 
@@ -204,6 +216,7 @@ def none_waiting(_: TriggerBook) -> Iterator[Any]:
 
 
 _SET_STATUS: Final[Any] = SymbolState.set_status
+_READ_BOOK: Final[Any] = Hub._read_book
 _READ_JOURNAL: Final[Any] = Reconciler._read_journal
 _COMMIT_BATCH: Final[Any] = _Rounds._commit_batch
 _RECORD: Final[Any] = SimProjection.record

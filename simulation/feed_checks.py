@@ -8,7 +8,7 @@ from crossbook.audit.fold import JournalFold
 from simulation.client_checks import ClientCheck
 from simulation.history import History
 from simulation.market import LOTS, TICKS
-from simulation.moments import orders_by_moment, standing_of, totals_of, was_balance
+from simulation.moments import books_by_moment, orders_by_moment, standing_of, totals_of, was_balance
 from simulation.world import Aftermath
 
 
@@ -34,7 +34,25 @@ def feed_is_true(history: History, fold: JournalFold, _: Aftermath) -> Iterator[
 
 def feed_is_whole_when_healthy(_: History, __: JournalFold, aftermath: Aftermath) -> Iterator[str]:
     """A listener of a healthy exchange is let in, and hears every trade."""
-    yield from aftermath.feed_missed
+    yield from aftermath.feeds_missed.get("trades", ())
+
+
+def depth_is_the_book(history: History, _: JournalFold, aftermath: Aftermath) -> Iterator[str]:
+    """Every book that the documented client came to have is the engine's after the slot with that seq."""
+    moments = books_by_moment(aftermath.cloud)
+    if moments is None:
+        return
+    for heard in history.books:
+        book = heard.message
+        bids, asks = (tuple((Decimal(price), Decimal(size)) for price, size in book[side]) for side in ("bids", "asks"))
+        moment = (book["symbol"], book["seq"])
+        if (bids, asks) != moments.get(moment):
+            yield f"the depth feed led to {book}, which was {moments.get(moment)}"
+
+
+def depth_is_whole_when_healthy(_: History, __: JournalFold, aftermath: Aftermath) -> Iterator[str]:
+    """A client of the depth feed of a healthy exchange comes to have the book that stands."""
+    yield from aftermath.feeds_missed.get("books", ())
 
 
 def notices_are_true(history: History, fold: JournalFold, aftermath: Aftermath) -> Iterator[str]:
@@ -61,12 +79,14 @@ def notices_are_true(history: History, fold: JournalFold, aftermath: Aftermath) 
 
 def notices_are_whole_when_healthy(_: History, __: JournalFold, aftermath: Aftermath) -> Iterator[str]:
     """A user of a healthy exchange is let in, and told how each of his orders and balances ends."""
-    yield from aftermath.notices_missed
+    yield from aftermath.feeds_missed.get("notices", ())
 
 
 FEED_CHECKS: Final[dict[str, ClientCheck]] = {
     "feed: every trade true and told once": feed_is_true,
     "feed: whole when healthy": feed_is_whole_when_healthy,
+    "depth feed: every book was so": depth_is_the_book,
+    "depth feed: whole when healthy": depth_is_whole_when_healthy,
     "private feed: true, told once, and his own": notices_are_true,
     "private feed: whole when healthy": notices_are_whole_when_healthy,
 }

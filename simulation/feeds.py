@@ -1,10 +1,12 @@
-"""Clients of the WebSocket on the simulated network: one hears trades, one its user's orders and balances.
+"""Clients of the WebSocket on the simulated network: one hears trades, one leads books by their depth, one hears of its
+user's orders and balances.
 
 As small as the tests of a protocol may be: the server on the other side is the real one.
 """
 
 import asyncio
 import base64
+import json
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -12,6 +14,8 @@ from typing import Any, Final
 
 import orjson
 
+from exchange_core.market_data import BOOK_CACHE_LEVELS
+from simulation.depth_client import depth_client
 from simulation.network import ConnectionRefused, Network
 from simulation.wire_clients import HEAD_END, NotSent
 
@@ -49,8 +53,8 @@ class Feed(asyncio.Protocol, ABC):
         """The connection stands: subscribe."""
 
     @abstractmethod
-    def _take(self, message: dict[str, Any]) -> None:
-        """What the server says of the subscriptions."""
+    def _read(self, payload: bytes) -> None:
+        """What the server says."""
 
     def close(self) -> None:
         """Hang up."""
@@ -77,9 +81,7 @@ class Feed(asyncio.Protocol, ABC):
 
     def _take_frame(self, opcode: int, payload: bytes) -> None:
         if opcode == _TEXT:
-            message = orjson.loads(payload)
-            self._take(message)
-            self._hear(message)
+            self._read(payload)
         elif opcode == _PING:
             self._send(_PONG, payload)
         elif opcode == _CLOSE:
@@ -133,14 +135,51 @@ class TradeFeed(Feed):
         for symbol in self._symbols:
             self._subscribe(symbol)
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _read(self, payload: bytes) -> None:
+        message = orjson.loads(payload)
         if message["event"] == "subscribed":
             self._subscribed.add(message["symbol"])
         elif message.get("code") == "feed_unavailable":
             self._later(self._subscribe, message["symbol"])
+        self._hear(message)
 
     def _subscribe(self, symbol: str) -> None:
         self._ask(action="subscribe", symbol=symbol)
+
+
+class DepthFeed(Feed):
+    """Leads the books of some symbols as the documented client does; hears each book that it comes to have."""
+
+    def __init__(self, network: Network, host: str, port: int, symbols: tuple[str, ...], hear: Hear) -> None:
+        self._books = {symbol: depth_client.Book() for symbol in symbols}
+        super().__init__(network, host, port, hear)
+
+    @property
+    def unheard(self) -> set[str]:
+        """The symbols of which it has no book."""
+        return {symbol for symbol, book in self._books.items() if book.seq is None or self.ended.is_set()}
+
+    def _begin(self) -> None:
+        for symbol in self._books:
+            self._subscribe(symbol)
+
+    def _read(self, payload: bytes) -> None:
+        message = json.loads(payload, parse_float=str, parse_int=str)
+        symbol = message.get("symbol")
+        if message["event"] == "error":
+            self._later(self._subscribe, symbol)
+            return
+        book = self._books[symbol]
+        try:
+            if book.take(message):
+                bids, asks = book.best(BOOK_CACHE_LEVELS)
+                self._hear({"event": "book", "symbol": symbol, "seq": book.seq, "bids": bids, "asks": asks})
+        except depth_client.OutOfStepError:
+            self._books[symbol] = depth_client.Book()
+            self._subscribe(symbol)
+
+    def _subscribe(self, symbol: str) -> None:
+        self._ask(action="subscribe", symbol=symbol, channel="depth")
 
 
 class PrivateFeed(Feed):
@@ -159,7 +198,8 @@ class PrivateFeed(Feed):
     def _begin(self) -> None:
         self._ask(action="auth", token=self._token)
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _read(self, payload: bytes) -> None:
+        message = orjson.loads(payload)
         match message["event"], message.get("code"):
             case "authenticated", _:
                 self._subscribe()
@@ -172,6 +212,7 @@ class PrivateFeed(Feed):
                 self._later(self._subscribe)
             case "error", _:
                 self._later(self._begin)
+        self._hear(message)
 
     def _subscribe(self) -> None:
         self._ask(action="subscribe", channels=["orders", "balances"])

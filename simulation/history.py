@@ -50,7 +50,8 @@ class Call:
 
 @dataclass(slots=True, kw_only=True)
 class Heard:
-    """One message as a WebSocket client heard it; `connection` numbers the connections of one `listener`."""
+    """One message as a WebSocket client heard it, or a book that it made of several. `listener` is the user whose feed
+    it is, if it is somebody's; `connection` numbers the connections of one listener."""
 
     listener: str
     connection: int
@@ -66,3 +67,5 @@ class History:
     trades: list[Heard] = field(default_factory=list)
     notices: list[Heard] = field(default_factory=list)
     """Orders and balances, told to their owners."""
+    books: list[Heard] = field(default_factory=list)
+    """Every book that a client of the depth feed had, best levels first, as texts."""

@@ -1,11 +1,11 @@
 """Who listens to the feeds of a world: each keeps one WebSocket open and writes down what it hears."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from simulation.directory import token_of
-from simulation.feeds import Feed, Hear, PrivateFeed, TradeFeed
+from simulation.feeds import DepthFeed, Feed, Hear, PrivateFeed, TradeFeed
 from simulation.history import Heard, History
 from simulation.hosts import HTTP_PORT
 from simulation.market import SYMBOLS
@@ -15,12 +15,16 @@ from simulation.workload import now_ms
 
 
 class Listener:
-    """`connect` makes a connection that hears into what it is given; `keep` gets all that any of them heard."""
+    """`connect` makes a connection that hears into what it is given; of all that any of them heard, `kept` gets what
+    `events` name. `user_id` is whose feed it is, empty for one that everybody may hear."""
 
-    def __init__(self, name: str, connect: Callable[[Hear], Feed], keep: Callable[[Heard], None]) -> None:
-        self.name = name
+    def __init__(
+        self, connect: Callable[[Hear], Feed], kept: list[Heard], events: tuple[str, ...], user_id: str = ""
+    ) -> None:
+        self.kept = kept
         self._connect = connect
-        self._keep = keep
+        self._events = events
+        self._user_id = user_id
         self._connections = 0
         self._feed: Feed | None = None
 
@@ -48,26 +52,24 @@ class Listener:
 
     def _into(self, connection: int) -> Hear:
         def hear(message: dict[str, Any]) -> None:
-            self._keep(Heard(listener=self.name, connection=connection, at_ms=now_ms(), message=message))
+            if message["event"] in self._events:
+                heard = Heard(listener=self._user_id, connection=connection, at_ms=now_ms(), message=message)
+                self.kept.append(heard)
 
         return hear
 
 
-def trade_listener(network: Network, host: str, history: History) -> Listener:
-    """Hears the trades of all symbols."""
+def listeners(network: Network, host: str, history: History, user_ids: Sequence[str]) -> list[Listener]:
+    """One for the trades of all symbols, one for their books, and one for all that is told to each of these users."""
 
-    def keep(heard: Heard) -> None:
-        if heard.message["event"] == "trade":
-            history.trades.append(heard)
+    def private(user_id: str) -> Listener:
+        def connect(hear: Hear) -> Feed:
+            return PrivateFeed(network, host, HTTP_PORT, token_of(user_id), hear)
 
-    return Listener("", lambda hear: TradeFeed(network, host, HTTP_PORT, SYMBOLS, hear), keep)
+        return Listener(connect, history.notices, ("order", "balance"), user_id)
 
-
-def private_listener(network: Network, host: str, history: History, user_id: str) -> Listener:
-    """Hears of one user's orders and balances; its name is the user's."""
-
-    def keep(heard: Heard) -> None:
-        if heard.message["event"] in ("order", "balance"):
-            history.notices.append(heard)
-
-    return Listener(user_id, lambda hear: PrivateFeed(network, host, HTTP_PORT, token_of(user_id), hear), keep)
+    return [
+        Listener(lambda hear: TradeFeed(network, host, HTTP_PORT, SYMBOLS, hear), history.trades, ("trade",)),
+        Listener(lambda hear: DepthFeed(network, host, HTTP_PORT, SYMBOLS, hear), history.books, ("book",)),
+        *map(private, user_ids),
+    ]

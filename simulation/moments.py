@@ -9,9 +9,11 @@ from typing import Any
 from crossbook.audit.fold import JournalFold
 from exchange_adapters.sim import SimCloud
 from exchange_core.codec import Slot
+from exchange_core.engine import PartitionEngine
+from exchange_core.market_data import BOOK_CACHE_LEVELS
 from exchange_core.money import to_steps
 from simulation.hosts import PARTITIONS
-from simulation.market import LOTS, QUOTE_UNIT
+from simulation.market import LOTS, QUOTE_UNIT, TICKS
 
 Standing = tuple[str, Decimal, Decimal, Decimal, str | None]
 """Status, filled quantity, filled quote, fee, reason; in human units."""
@@ -41,6 +43,31 @@ def orders_by_moment(cloud: SimCloud) -> dict[tuple[str, str, int], Standing]:
                 order.fee * Decimal(QUOTE_UNIT),
                 None if order.reason is None else str(order.reason),
             )
+    return moments
+
+
+Levels = tuple[tuple[Decimal, Decimal], ...]
+"""(price, quantity), best first; in human units."""
+
+
+def books_by_moment(cloud: SimCloud) -> dict[tuple[str, int], tuple[Levels, Levels]] | None:
+    """(symbol, seq) → bids and asks as they were shown at the end of the slot with that seq; None where the engine
+    cannot follow the journal, of which the audit tells."""
+    moments: dict[tuple[str, int], tuple[Levels, Levels]] = {}
+    for partition in range(PARTITIONS):
+        engine = PartitionEngine(partition)
+        try:
+            for slot in cloud.projections.recorded(partition):
+                engine.apply_slot(slot)
+                for symbol in {event.symbol for event in slot.events} & engine.instruments.keys() & TICKS.keys():
+                    tick, lot = Decimal(TICKS[symbol][0]), Decimal(LOTS[symbol])
+                    bids, asks = (
+                        tuple((price * tick, quantity * lot) for price, quantity in levels)
+                        for levels in engine.depth(symbol, BOOK_CACHE_LEVELS)
+                    )
+                    moments[symbol, engine.seq(symbol)] = (bids, asks)
+        except (AssertionError, KeyError, AttributeError, TypeError, ValueError):
+            return None
     return moments
 
 

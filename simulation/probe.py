@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
 
+import orjson
+
 from exchange_adapters.sim import SimCloud
-from exchange_core.topology import COMMAND_VISIBILITY_S
+from exchange_core.topology import COMMAND_VISIBILITY_S, order_book_key
 from exchange_persister.notices import PAUSE_AFTER_FAULT_S
 from simulation.history import Call, History
 from simulation.listeners import Listener
-from simulation.market import BUYER, SELLER, TICKS, steps_text
+from simulation.market import BUYER, SELLER, SYMBOLS, TICKS, steps_text
 from simulation.moments import units_of
 from simulation.storm import Storm
 from simulation.workload import BOMB_PREFIX, Desk
@@ -21,8 +23,8 @@ PROBE_S: Final = COMMAND_VISIBILITY_S + 2.0
 partition over may still hold the message for as long as SQS keeps it invisible."""
 LISTEN_S: Final = 15.0
 """How long a listener may take to hear all symbols once the exchange is at rest: it may have to connect again."""
-TELL_S: Final = 5.0
-"""How long a user may wait to be told of what is settled."""
+TELL_S: Final = 7.0
+"""How long a listener may wait for what has happened: fanout reads a book again within five seconds."""
 _POLL_S: Final = 0.5
 _QUANTITY: Final = "0.1"
 _PASSING: Final = ("symbol_halted", "service_unavailable")
@@ -31,8 +33,8 @@ _PASSING: Final = ("symbol_halted", "service_unavailable")
 
 @dataclass(slots=True, kw_only=True)
 class Probe:
-    """`rest` waits until nothing is on its way and says what still was. Found are: what was `slow`, which trades were
-    `unheard`, and of which orders and balances the buyer was left `untold`."""
+    """`rest` waits until nothing is on its way and says what still was. Found are: what was `slow`, and which trades,
+    books and notices to the buyer were `unheard`."""
 
     desk: Desk
     storm: Storm
@@ -41,8 +43,7 @@ class Probe:
     history: History
     rest: Callable[[], Awaitable[str]]
     slow: list[str] = field(default_factory=list)
-    unheard: list[str] = field(default_factory=list)
-    untold: list[str] = field(default_factory=list)
+    unheard: dict[str, list[str]] = field(default_factory=dict)
     _settled_before: dict[str, int] = field(default_factory=dict)
 
     async def run(self, sick: str, others: list[str]) -> None:
@@ -59,26 +60,44 @@ class Probe:
             await self._trade(symbol, traded_before)
         if unrest := await self.rest():
             self.slow.append(f"after the poison: {unrest}")
-        heard = {(trade.message["symbol"], trade.message["trade_id"]) for trade in self.history.trades[heard_before:]}
-        traded = trade_ids(self.cloud) - traded_before
-        self.unheard += [f"trade {symbol} {trade_id} was not heard" for symbol, trade_id in sorted(traded - heard)]
-        await _comes_true(lambda: not list(self._not_told()), TELL_S)
-        self.untold += self._not_told()
+        missing = {
+            "trades": lambda: self._trades_not_heard(traded_before, heard_before),
+            "books": self._books_not_heard,
+            "notices": self._notices_not_heard,
+        }
+        await _comes_true(lambda: not any(any(find()) for find in missing.values()), TELL_S)
+        for what, find in missing.items():
+            self.unheard.setdefault(what, []).extend(find())
 
     async def _until_listening(self) -> None:
         """A watcher that lost its connection needs a moment, like the caches, to be itself again."""
         await _comes_true(lambda: all(one.is_listening for one in self.listeners), LISTEN_S)
+        kept = {"trades": self.history.trades, "books": self.history.books, "notices": self.history.notices}
         for one in self.listeners:
             if not one.is_listening:
-                missing = self.untold if one.name else self.unheard
-                missing.append(f"listener {one.name!r} could not subscribe in {LISTEN_S} s")
+                (what,) = (name for name, heard in kept.items() if heard is one.kept)
+                self.unheard.setdefault(what, []).append(f"a listener could not subscribe in {LISTEN_S} s")
+
+    def _trades_not_heard(self, traded_before: set[tuple[str, int]], heard_before: int) -> Iterator[str]:
+        heard = {(trade.message["symbol"], trade.message["trade_id"]) for trade in self.history.trades[heard_before:]}
+        for symbol, trade_id in sorted(trade_ids(self.cloud) - traded_before - heard):
+            yield f"trade {symbol} {trade_id} was not heard"
+
+    def _books_not_heard(self) -> Iterator[str]:
+        """Whose last book is not the one that the matcher has cached."""
+        last = {heard.message["symbol"]: heard.message["seq"] for heard in self.history.books}
+        for symbol in SYMBOLS:
+            cached = self.cloud.redis._server.keys.get(order_book_key(symbol))
+            seq = orjson.loads(cached)["seq"] if cached else None
+            if last.get(symbol) != seq:
+                yield f"the book of {symbol} was last heard at {last.get(symbol)}, and stands at {seq}"
 
     def _settled_marks(self) -> dict[str, int]:
         """Asset → how far the buyer's wallet is settled; the feed gives the same number."""
         wallets = self.cloud.wallets.all_wallets()
         return {wallet.asset: sum(wallet.applied.values()) for wallet in wallets if wallet.user_id == BUYER}
 
-    def _not_told(self) -> Iterator[str]:
+    def _notices_not_heard(self) -> Iterator[str]:
         """How the buyer's orders, and the wallets that they changed, ended, as far as he was not told so. What a wallet
         holds for an order that rests is not settled, and told with the next settlement only."""
         told = [heard.message for heard in self.history.notices if heard.listener == BUYER]

@@ -27,7 +27,7 @@ from simulation.directory import OPERATOR, Directory, session_of
 from simulation.figures import Figures, failovers
 from simulation.history import History
 from simulation.hosts import PARTITIONS, Host, Pace, Surroundings
-from simulation.listeners import private_listener, trade_listener
+from simulation.listeners import listeners
 from simulation.market import BUYER, DEPOSITS, SYMBOLS, USERS, listing
 from simulation.network import Network
 from simulation.operators import Operator, status_path
@@ -58,8 +58,7 @@ class Aftermath:
     crashes: list[str]
     unsettled_because: str
     probe_slow: list[str]
-    feed_missed: list[str]
-    notices_missed: list[str]
+    feeds_missed: dict[str, list[str]]
     acknowledged_cancels: set[int]
     trace: str
     bounds: Sequence[str] = ()
@@ -91,10 +90,7 @@ class World:
         self._storm = Storm(
             loop, self._random, self.weather, self.cloud, self._network, self.hosts, self._host, self.figures
         )
-        self._listeners = [
-            trade_listener(self._network, "fanout-1", self.history),
-            *[private_listener(self._network, "fanout-1", self.history, user) for user in (USERS[0], BUYER)],
-        ]
+        self._listeners = listeners(self._network, "fanout-1", self.history, (USERS[0], BUYER))
         self._listening_ends = asyncio.Event()
         self._probe = Probe(
             desk=self._desk,
@@ -290,8 +286,7 @@ class World:
             crashes=crashes,
             unsettled_because=unsettled,
             probe_slow=self._probe.slow,
-            feed_missed=self._probe.unheard,
-            notices_missed=self._probe.untold,
+            feeds_missed=self._probe.unheard,
             acknowledged_cancels=_acknowledged_cancels(self.history),
             trace=self._trace.hexdigest(),
         )

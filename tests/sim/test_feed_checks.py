@@ -1,4 +1,4 @@
-"""What a user is told and is not so is found, whatever of it is not so."""
+"""What a listener is told and is not so is found, whatever of it is not so."""
 
 import copy
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from simulation.checks import Case
-from simulation.feed_checks import notices_are_true
+from simulation.feed_checks import depth_is_the_book, notices_are_true
 from simulation.history import Heard, History
 from simulation.market import USERS
 from simulation.weather import Weather
@@ -85,3 +85,34 @@ def test_what_is_not_true_is_found(told: Aftermath, tamper: Callable[[list[Heard
     notices = copy.deepcopy(told.history.notices)
     tamper(notices)
     assert len(found(told, notices)) == 1
+
+
+def other_quantity(book: dict[str, Any]) -> None:
+    price, _ = book["bids"][0]
+    book["bids"] = [(price, "77"), *book["bids"][1:]]
+
+
+def other_price(book: dict[str, Any]) -> None:
+    _, quantity = book["bids"][-1]
+    book["bids"] = [*book["bids"][:-1], ("0.001", quantity)]
+
+
+def level_lost(book: dict[str, Any]) -> None:
+    book["asks"] = book["asks"][1:]
+
+
+def level_too_many(book: dict[str, Any]) -> None:
+    book["asks"] = [*book["asks"], ("999", "1")]
+
+
+def of_another_seq(book: dict[str, Any]) -> None:
+    book["seq"] += 1_000
+
+
+@pytest.mark.parametrize("tamper", [other_quantity, other_price, level_lost, level_too_many, of_another_seq])
+def test_a_book_that_never_was_is_found(told: Aftermath, tamper: Callable[[dict[str, Any]], None]) -> None:
+    fold = Case(told).judgement.fold
+    assert not list(depth_is_the_book(told.history, fold, told))
+    books = copy.deepcopy(told.history.books)
+    tamper(next(heard.message for heard in books if heard.message["bids"] and heard.message["asks"]))
+    assert len(list(depth_is_the_book(History(books=books), fold, told))) == 1

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 from unittest.mock import patch
 
-from exchange_core.topology import trades_channel, user_channel
+from exchange_core.topology import depth_channel, trades_channel, user_channel
 from exchange_fanout.hub import FeedUnavailableError, Hub
 from simulation.checks import examine
 from simulation.directory import OPERATOR
@@ -16,6 +16,7 @@ from simulation.weather import Weather
 from simulation.world import live
 
 HEALTHY_FEED = "feed: whole when healthy"
+HEALTHY_DEPTH_FEED = "depth feed: whole when healthy"
 HEALTHY_PRIVATE_FEED = "private feed: whole when healthy"
 CALM = Weather(chaos_s=3.0)
 
@@ -35,8 +36,8 @@ def test_a_listener_whom_the_feed_refuses_for_a_while_asks_again_and_hears_all()
 
     with patch.object(Hub, "watch", away_at_first):
         aftermath = live(0, weather=CALM)
-    private = {user_channel(user_id) for user_id in (USERS[0], BUYER)}
-    assert refused.keys() == {trades_channel(symbol) for symbol in SYMBOLS} | private
+    public = {channel_of(symbol) for channel_of in (trades_channel, depth_channel) for symbol in SYMBOLS}
+    assert refused.keys() == public | {user_channel(user_id) for user_id in (USERS[0], BUYER)}
     assert len({heard.message["symbol"] for heard in aftermath.history.trades}) > 1, "those that were not poisoned"
     assert examine(aftermath).is_clean
 
@@ -48,7 +49,7 @@ def test_a_listener_who_is_never_let_in_is_found() -> None:
 
     with patch.object(Hub, "watch", away):
         found = examine(live(0, weather=CALM)).found
-    assert found.keys() == {HEALTHY_FEED, HEALTHY_PRIVATE_FEED}
+    assert found.keys() == {HEALTHY_FEED, HEALTHY_DEPTH_FEED, HEALTHY_PRIVATE_FEED}
     assert all("could not subscribe" in texts[0] for texts in found.values())
 
 

@@ -1,4 +1,4 @@
-"""The documented reference client, as a module: what readers copy is what the tests run."""
+"""The documented reference client, as a module: what readers copy is what tests and simulation run."""
 
 import importlib.util
 from pathlib import Path
