@@ -10,7 +10,8 @@ from crossbook.audit.fold import JournalFold
 from crossbook.audit.folded_orders import FoldedOrder
 from exchange_core.events import FundsDeposited, FundsWithdrawn
 from exchange_core.money import to_steps
-from simulation.history import Call, History
+from exchange_core.orders import OrderStatus
+from simulation.history import Call, Fate, History
 from simulation.market import LOTS, QUOTE_UNIT, SYMBOLS, TICKS
 from simulation.readers import promised_commands
 from simulation.world import Aftermath
@@ -80,12 +81,16 @@ def orders_were_asked_for(history: History, fold: JournalFold, _: Aftermath) -> 
             yield f"nobody asked for order {order.terms.order_id}: {order.terms}"
 
 
-def cancels_come_true(_: History, fold: JournalFold, aftermath: Aftermath) -> Iterator[str]:
-    """A cancel that was taken on ends its order, unless something else did."""
+def cancels_come_true(history: History, fold: JournalFold, aftermath: Aftermath) -> Iterator[str]:
+    """A cancel that was taken on ends its order, unless something else did; who waited is shown an order that ended."""
     for order_id in sorted(aftermath.acknowledged_cancels):
         order = fold.orders.get(order_id)
         if order is not None and not order.status.is_final:
             yield f"order {order_id} is {order.status} although its cancel was accepted"
+    for call in history.calls:
+        is_told = call.kind == "cancel" and call.fate is Fate.ANSWERED and call.status == 200
+        if is_told and not OrderStatus(call.answer["status"]).is_final:
+            yield f"order {call.target} was said to be canceled, and shown as {call.answer['status']}"
 
 
 def commands_are_journaled(history: History, fold: JournalFold, _: Aftermath) -> Iterator[str]:

@@ -2,27 +2,45 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import product
-from typing import Any
+from typing import Any, Final
 
 from crossbook.audit.fold import JournalFold
+from crossbook.audit.folded_orders import FoldedOrder
 from exchange_adapters.sim import SimCloud
 from exchange_core.codec import Slot
 from exchange_core.engine import PartitionEngine
 from exchange_core.market_data import BOOK_CACHE_LEVELS
 from exchange_core.money import to_steps
 from simulation.hosts import PARTITIONS
-from simulation.market import LOTS, QUOTE_UNIT, TICKS
+from simulation.market import LOTS, QUOTE_UNIT, SYMBOLS, TICKS
 
-Standing = tuple[str, Decimal, Decimal, Decimal, str | None]
-"""Status, filled quantity, filled quote, fee, reason; in human units."""
+_PRICED_TYPES: Final = ("limit", "stop_limit", "take_profit_limit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What changes of an order while it lives, in human units."""
+
+    status: str
+    reason: str | None
+    price: Decimal | None
+    quantity: Decimal | None
+    filled_quantity: Decimal
+    filled_quote: Decimal
+    fee: Decimal
 
 
 def standing_of(told: Mapping[str, Any]) -> Standing:
     """Of an order as clients are told of it."""
-    quantity, quote, fee = (Decimal(str(told[name])) for name in ("filled_quantity", "filled_quote", "fee"))
-    return (told["status"], quantity, quote, fee, told["reason"])
+
+    def number(name: str) -> Any:
+        return None if told[name] is None else Decimal(str(told[name]))
+
+    numbers = {name: number(name) for name in ("price", "quantity", "filled_quantity", "filled_quote", "fee")}
+    return Standing(status=told["status"], reason=told["reason"], **numbers)
 
 
 def orders_by_moment(cloud: SimCloud) -> dict[tuple[str, str, int], Standing]:
@@ -33,17 +51,24 @@ def orders_by_moment(cloud: SimCloud) -> dict[tuple[str, str, int], Standing]:
         fold.apply(slot)
         for order_id in _orders_of(slot):
             order = fold.orders.get(order_id)
-            if order is None:
+            if order is None or order.terms.symbol not in SYMBOLS:
                 continue
-            terms = order.terms
-            moments[terms.user_id, str(order_id), order.seq] = (
-                str(order.status),
-                order.filled_quantity * Decimal(LOTS.get(terms.symbol, "1")),
-                order.filled_quote * Decimal(QUOTE_UNIT),
-                order.fee * Decimal(QUOTE_UNIT),
-                None if order.reason is None else str(order.reason),
-            )
+            moments[order.terms.user_id, str(order_id), order.seq] = _standing(order)
     return moments
+
+
+def _standing(order: FoldedOrder) -> Standing:
+    tick, lot = Decimal(TICKS[order.terms.symbol][0]), Decimal(LOTS[order.terms.symbol])
+    is_priced = str(order.terms.order_type) in _PRICED_TYPES
+    return Standing(
+        status=str(order.status),
+        reason=None if order.reason is None else str(order.reason),
+        price=None if order.price is None or not is_priced else order.price * tick,
+        quantity=None if order.quantity is None else order.quantity * lot,
+        filled_quantity=order.filled_quantity * lot,
+        filled_quote=order.filled_quote * Decimal(QUOTE_UNIT),
+        fee=order.fee * Decimal(QUOTE_UNIT),
+    )
 
 
 Levels = tuple[tuple[Decimal, Decimal], ...]

@@ -146,9 +146,12 @@ def _answered(history: History, *kinds: str, status: int | None = 200) -> Iterat
 
 
 def _orders_shown(history: History) -> Iterator[tuple[Call, Mapping[str, Any]]]:
-    for call in _answered(history, "look", "orders", "open_orders"):
-        for order in [call.answer] if call.kind == "look" else call.answer["orders"]:
+    """In lists, to who asked for one, and to who waited for what became of his command."""
+    for call in _answered(history, "orders", "open_orders"):
+        for order in call.answer["orders"]:
             yield call, order
+    for call in _answered(history, "look", "place", "cancel", "amend"):
+        yield call, call.answer
 
 
 def _ends(fold: JournalFold, aftermath: Aftermath) -> dict[str, int]:

@@ -56,8 +56,8 @@ class Reader:
 
 
 def promised_commands(call: Call) -> list[int]:
-    """The ids of all commands that the answer promises; none where it promises nothing."""
-    if not call.is_promise:
+    """The ids of all commands that the answer promises; none where it promises nothing, or tells what became of it."""
+    if not call.is_promise or (call.kind in ("cancel", "amend") and call.status == 200):
         return []
     match call.kind:
         case "place":

@@ -69,15 +69,18 @@ async def request(
     token: str,
     trace: int,
     body: Any = None,
+    wait_s: int = 0,
     timeout_s: float,
 ) -> Answer:
-    """One request on a connection of its own. `trace` numbers it for the services' logs and the journal.
+    """One request on a connection of its own. `trace` numbers it for the services' logs and the journal; for `wait_s`
+    the answer may wait for what becomes of it.
 
     Raises NotSent or NoAnswer.
     """
     payload = b"" if body is None else orjson.dumps(body)
+    prefer = f"Prefer: wait={wait_s}\r\n" if wait_s else ""
     head = (
-        f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
+        f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n{prefer}"
         f"traceparent: 00-{trace:032x}-{1:016x}-01\r\nConnection: close\r\nContent-Length: {len(payload)}\r\n\r\n"
     )
     answer: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()

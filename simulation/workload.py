@@ -23,6 +23,7 @@ REQUEST_TIMEOUT_S: Final = 8.0
 _REMEMBERED: Final = 12
 _CLIENT_IDS: Final = 40
 _RETRY_SHARE: Final = 0.6
+_WAITING_SHARE: Final = 0.2
 RETRIES_MAX: Final = 4
 """How often a client sends again what got no answer, or none that is certain."""
 
@@ -45,7 +46,7 @@ class Desk:
         host: str,
         body: dict[str, Any] | None = None,
         target: str | None = None,
-        timeout_s: float = REQUEST_TIMEOUT_S,
+        wait_s: int = 0,
     ) -> Call:
         """One request to one gateway; never raises for what the world does to it."""
         call = Call(
@@ -68,7 +69,8 @@ class Desk:
                 token=token_of(user_id),
                 trace=call.number,
                 body=body,
-                timeout_s=timeout_s,
+                wait_s=wait_s,
+                timeout_s=REQUEST_TIMEOUT_S,
             )
         except NotSent:
             call.fate = Fate.NOT_SENT
@@ -173,7 +175,7 @@ class Trader:
     async def _persist(self, kind: str, method: str, path: str, body: dict[str, Any], *, may_retry: bool) -> None:
         """Send it; where the answer is unknown, perhaps send it again, perhaps elsewhere."""
         for _ in range(RETRIES_MAX):
-            call = await self._desk.call(self._user_id, kind, method, path, host=self._gateway(), body=body)
+            call = await self._command(kind, method, path, body=body)
             if call.is_promise:
                 self._remember(call.answer["order_id"])
                 return
@@ -184,7 +186,7 @@ class Trader:
     async def _cancel(self) -> None:
         order_id = self._some_order()
         path = f"/api/v1/order/{order_id}"
-        await self._desk.call(self._user_id, "cancel", "DELETE", path, host=self._gateway(), target=order_id)
+        await self._command("cancel", "DELETE", path, target=order_id)
 
     async def _cancel_all(self) -> None:
         query = self._random.choice(("", f"?symbol={self._random.choice(SYMBOLS)}"))
@@ -202,9 +204,7 @@ class Trader:
         body: dict[str, Any] = {name: order[name] for name in names if name in order and self._random.random() < 0.7}
         if body:
             path = f"/api/v1/order/{order_id}"
-            await self._desk.call(
-                self._user_id, "amend", "PATCH", path, host=self._gateway(), body=body, target=order_id
-            )
+            await self._command("amend", "PATCH", path, body=body, target=order_id)
 
     async def _look(self) -> None:
         order_id = self._some_order()
@@ -223,6 +223,11 @@ class Trader:
             for result in call.answer.get("results", []):
                 if result["op"] == "place" and "answer" in result:
                     self._remember(result["answer"]["order_id"])
+
+    async def _command(self, kind: str, method: str, path: str, **options: Any) -> Call:
+        """Now and then he waits for what the matcher says."""
+        wait_s = 2 if self._random.random() < _WAITING_SHARE else 0
+        return await self._desk.call(self._user_id, kind, method, path, host=self._gateway(), wait_s=wait_s, **options)
 
     def _gateway(self) -> str:
         return self._random.choice(self._desk.gateways)

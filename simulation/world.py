@@ -305,7 +305,7 @@ def _acknowledged_cancels(history: History) -> set[int]:
     return {
         int(call.target)
         for call in history.calls
-        if call.kind == "cancel" and call.fate == "answered" and call.status == 202 and call.target is not None
+        if call.kind == "cancel" and call.is_promise and call.target is not None
     }
 
 
