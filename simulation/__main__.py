@@ -2,7 +2,7 @@
 
 import sys
 
-from simulation.checks import Verdict, examine
+from simulation.checks.examine import Verdict, examine
 from simulation.world import Aftermath, live
 
 

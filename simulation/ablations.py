@@ -36,8 +36,8 @@ from exchange_matcher.worker import _Rounds
 from exchange_persister.notices import Notices
 from exchange_persister.reconciler import Reconciler
 from simulation import broken
-from simulation.checks import Verdict, examine
-from simulation.weather import Weather
+from simulation.checks.examine import Verdict, examine
+from simulation.trouble.weather import Weather
 from simulation.world import live
 
 SEEDS_MAX: Final = 40

@@ -18,7 +18,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from simulation.checks import examine
+from simulation.checks.examine import examine
 from simulation.totals import known_lines, totals
 from simulation.world import live
 

@@ -6,8 +6,8 @@ from itertools import pairwise
 from typing import Any
 
 from exchange_core.codec import decode_slot
-from simulation.cloud import Taps
-from simulation.hosts import PARTITIONS
+from simulation.machines.cloud import Taps
+from simulation.machines.hosts import PARTITIONS
 
 
 @dataclass(slots=True, kw_only=True)

@@ -4,7 +4,7 @@ an asset, and few, poor users, so that what they do collides."""
 from typing import Any, Final
 
 from exchange_core.instruments import partition_of
-from simulation.hosts import PARTITIONS
+from simulation.machines.hosts import PARTITIONS
 
 USERS: Final = ("ann", "bob", "cyd")
 BUYER: Final = "dee"

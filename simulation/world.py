@@ -19,24 +19,25 @@ from exchange_core.instruments import SymbolStatus
 from exchange_core.ports import Session
 from exchange_core.topology import Topology
 from exchange_matcher.publication import REFRESH_S
-from simulation.bombs import armed
-from simulation.bounds import tightened
-from simulation.cloud import Taps, build_cloud
-from simulation.determinism import determinism, random_of
-from simulation.directory import OPERATOR, Directory, session_of
+from simulation.clients.desk import Desk
+from simulation.clients.history import History
+from simulation.clients.listeners import listeners
+from simulation.clients.operators import Operator, status_path
+from simulation.clients.readers import Reader
+from simulation.clients.traders import Trader
 from simulation.figures import Figures, failovers
-from simulation.history import History
-from simulation.hosts import PARTITIONS, Host, Pace, Surroundings
-from simulation.listeners import listeners
+from simulation.machines.cloud import Taps, build_cloud
+from simulation.machines.determinism import determinism, random_of
+from simulation.machines.directory import OPERATOR, Directory, session_of
+from simulation.machines.hosts import PARTITIONS, Host, Pace, Surroundings
+from simulation.machines.network import Network
+from simulation.machines.processes import SimulationLoop
 from simulation.market import BUYER, DEPOSITS, SYMBOLS, USERS, listing
-from simulation.network import Network
-from simulation.operators import Operator, status_path
 from simulation.probe import Probe, trade_ids
-from simulation.processes import SimulationLoop
-from simulation.readers import Reader
-from simulation.storm import TWIN, Storm
-from simulation.weather import Weather
-from simulation.workload import Desk, Trader
+from simulation.trouble.bombs import armed
+from simulation.trouble.bounds import tightened
+from simulation.trouble.storm import TWIN, Storm
+from simulation.trouble.weather import Weather
 
 GATEWAYS: Final = ("gateway-1", "gateway-2")
 SETTLE_S: Final = 60.0

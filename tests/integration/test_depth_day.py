@@ -25,7 +25,7 @@ from exchange_core.market_data import BOOK_CACHE_LEVELS
 from exchange_core.orders import OrderType, Side, TimeInForce
 from exchange_core.topology import order_book_key
 from exchange_matcher.publication import MarketPublication
-from simulation.depth_client import depth_client
+from simulation.clients.depth_client import depth_client
 from tests.chaos.order_flow import write_order_flow
 from tests.eventually import eventually
 from tests.integration.dropping_proxy import DroppingProxy

@@ -3,8 +3,8 @@
 import pytest
 
 from simulation.ablations import ABLATIONS, SEEDS_MAX, catch
-from simulation.checks import examine
-from simulation.weather import Weather
+from simulation.checks.examine import examine
+from simulation.trouble.weather import Weather
 from simulation.world import live
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from simulation.checks import Case
-from simulation.feed_checks import depth_is_the_book, notices_are_true
-from simulation.history import Heard, History
+from simulation.checks.feeds import depth_is_the_book, notices_are_true
+from simulation.checks.stores import Case
+from simulation.clients.history import Heard, History
 from simulation.market import USERS
-from simulation.weather import Weather
+from simulation.trouble.weather import Weather
 from simulation.world import Aftermath, live
 
 

@@ -8,11 +8,11 @@ from unittest.mock import patch
 
 from exchange_core.topology import depth_channel, trades_channel, user_channel
 from exchange_fanout.hub import FeedUnavailableError, Hub
-from simulation.checks import examine
-from simulation.directory import OPERATOR
+from simulation.checks.examine import examine
+from simulation.machines.directory import OPERATOR
 from simulation.market import BUYER, SYMBOLS, USERS
 from simulation.probe import Probe
-from simulation.weather import Weather
+from simulation.trouble.weather import Weather
 from simulation.world import live
 
 HEALTHY_FEED = "feed: whole when healthy"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from exchange_adapters.sim.virtual_time import DeadlockError, run_virtual
-from simulation.network import ConnectionRefused, Network
-from simulation.processes import SimulationLoop
-from simulation.remote import Remote
+from simulation.machines.network import ConnectionRefused, Network
+from simulation.machines.processes import SimulationLoop
+from simulation.machines.remote import Remote
 
 
 def run(scenario: Callable[[SimulationLoop], Coroutine[Any, Any, None]]) -> None:

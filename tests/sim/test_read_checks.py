@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from simulation.checks import Case
-from simulation.history import Call, History
+from simulation.checks.reads import READ_CHECKS
+from simulation.checks.stores import Case
+from simulation.clients.history import Call, History
 from simulation.market import USERS
-from simulation.read_checks import READ_CHECKS
-from simulation.weather import Weather
+from simulation.trouble.weather import Weather
 from simulation.world import Aftermath, live
 
 Tamper = Callable[[History], None]

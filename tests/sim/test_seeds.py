@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from simulation.campaign import known_lines, seeds_of
-from simulation.checks import examine
+from simulation.checks.examine import examine
 from simulation.world import live
 
 BATCHES = 70

@@ -22,7 +22,7 @@ from exchange_fanout.frames import CloseCode
 from exchange_fanout.hub import Hub
 from exchange_fanout.messages import read_diff
 from exchange_fanout.subscriptions import MERGED_LEVELS_MAX, DepthSubscription, LatestSubscription
-from simulation.depth_client import depth_client
+from simulation.clients.depth_client import depth_client
 from tests.eventually import eventually
 from tests.unit.fanout.support import PATIENCE_S, Fanout, ask, running_fanout, subscribe
 from tests.unit.fanout.test_hub import RecordingTransport

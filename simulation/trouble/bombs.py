@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 from exchange_core.commands import Command, PlaceOrder
 from exchange_core.engine import PartitionEngine
-from simulation.workload import BOMB_PREFIX
+from simulation.clients.traders import BOMB_PREFIX
 
 
 def is_bomb(command: Command) -> bool:

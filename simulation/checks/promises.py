@@ -11,9 +11,9 @@ from crossbook.audit.folded_orders import FoldedOrder
 from exchange_core.events import FundsDeposited, FundsWithdrawn
 from exchange_core.money import to_steps
 from exchange_core.orders import OrderStatus
-from simulation.history import Call, Fate, History
+from simulation.clients.history import Call, Fate, History
+from simulation.clients.readers import promised_commands
 from simulation.market import LOTS, QUOTE_UNIT, SYMBOLS, TICKS
-from simulation.readers import promised_commands
 from simulation.world import Aftermath
 
 ClientCheck = Callable[[History, JournalFold, Aftermath], Iterator[str]]

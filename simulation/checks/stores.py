@@ -1,9 +1,4 @@
-"""What must hold when a world has come to its end: the audit's checks of the stores, and those that need to know what
-clients asked for and heard.
-
-Each check is a name and a function from the aftermath to the differences that it found. None of them repairs, excuses
-or samples anything.
-"""
+"""What stores and processes must have come to, beside what the audit says of them."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,7 +7,6 @@ from functools import cached_property
 from typing import Final
 
 from crossbook.audit.checks import Judgement, judge
-from crossbook.audit.run import CHECKS as AUDIT_CHECKS
 from exchange_adapters.sim import SimHistory, SimProjections
 from exchange_adapters.sim.virtual_time import run_virtual
 from exchange_core.codec import Slot, decode_slot
@@ -25,13 +19,9 @@ from exchange_core.orders import Reason
 from exchange_core.wire import DecodeError
 from exchange_persister.apply import Applier, SettlementPorts
 from exchange_persister.reconciler import OPERATOR_ID as RECONCILER_ID
-from simulation.bombs import is_bomb
-from simulation.client_checks import CLIENT_CHECKS
-from simulation.determinism import silence
-from simulation.evidence import gather
-from simulation.feed_checks import FEED_CHECKS
-from simulation.hosts import PARTITIONS
-from simulation.read_checks import READ_CHECKS
+from simulation.checks.evidence import gather
+from simulation.machines.hosts import PARTITIONS
+from simulation.trouble.bombs import is_bomb
 from simulation.world import Aftermath
 
 
@@ -234,47 +224,3 @@ STORE_CHECKS: Final[dict[str, Check]] = {
     "reconciler: tells nothing": reconciler_tells_nothing,
     "settlement: again changes nothing": settling_again_changes_nothing,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What all checks found in one world: `found` maps the name of a check to its differences, if it has any."""
-
-    seed: int
-    found: dict[str, list[str]]
-    checks: tuple[str, ...]
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether nothing was found."""
-        return not self.found
-
-    def __str__(self) -> str:
-        lines = [f"  {name}: {text}" for name, texts in self.found.items() for text in texts[:3]]
-        return "\n".join([f"seed {self.seed}: {'clean' if self.is_clean else 'VIOLATED'}", *lines])
-
-
-def examine(aftermath: Aftermath) -> Verdict:
-    """Run every check. Last the one that settles again, for it may change what the others look at."""
-    with silence():
-        return _examine(aftermath)
-
-
-def _examine(aftermath: Aftermath) -> Verdict:
-    case = Case(aftermath)
-    found: dict[str, list[str]] = {}
-    names: list[str] = []
-    for audit_check in AUDIT_CHECKS:
-        result = audit_check(case.judgement)
-        names.append(result.name)
-        if result.differences:
-            found[result.name] = [str(difference) for difference in result.differences]
-    for name, client_check in (CLIENT_CHECKS | READ_CHECKS | FEED_CHECKS).items():
-        names.append(name)
-        if differences := list(client_check(aftermath.history, case.judgement.fold, aftermath)):
-            found[name] = differences
-    for name, check in STORE_CHECKS.items():
-        names.append(name)
-        if differences := list(check(case)):
-            found[name] = differences
-    return Verdict(seed=aftermath.seed, found=found, checks=tuple(names))

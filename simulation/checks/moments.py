@@ -14,7 +14,7 @@ from exchange_core.codec import Slot
 from exchange_core.engine import PartitionEngine
 from exchange_core.market_data import BOOK_CACHE_LEVELS
 from exchange_core.money import to_steps
-from simulation.hosts import PARTITIONS
+from simulation.machines.hosts import PARTITIONS
 from simulation.market import LOTS, QUOTE_UNIT, SYMBOLS, TICKS
 
 _PRICED_TYPES: Final = ("limit", "stop_limit", "take_profit_limit")

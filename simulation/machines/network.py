@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from simulation.processes import Process, SimulationLoop, State, current_process
+from simulation.machines.processes import Process, SimulationLoop, State, current_process
 
 
 class ConnectionRefused(ConnectionError):

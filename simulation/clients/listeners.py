@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from simulation.directory import token_of
-from simulation.feeds import DepthFeed, Feed, Hear, PrivateFeed, TradeFeed
-from simulation.history import Heard, History
-from simulation.hosts import HTTP_PORT
+from simulation.clients.desk import now_ms
+from simulation.clients.feeds import DepthFeed, Feed, Hear, PrivateFeed, TradeFeed
+from simulation.clients.history import Heard, History
+from simulation.clients.wire import NotSent
+from simulation.machines.directory import token_of
+from simulation.machines.hosts import HTTP_PORT
+from simulation.machines.network import Network
 from simulation.market import SYMBOLS
-from simulation.network import Network
-from simulation.wire_clients import NotSent
-from simulation.workload import now_ms
 
 
 class Listener:

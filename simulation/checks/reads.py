@@ -11,12 +11,12 @@ from typing import Any, Final
 from crossbook.audit.fold import JournalFold
 from exchange_adapters.sim import START_MS
 from exchange_core.events import CommandRefused, OrderRejected, TradeExecuted
-from simulation.client_checks import ClientCheck
-from simulation.history import Call, Fate, History
-from simulation.hosts import PARTITIONS
+from simulation.checks.moments import orders_by_moment, standing_of, totals_of, was_balance
+from simulation.checks.promises import ClientCheck
+from simulation.clients.history import Call, Fate, History
+from simulation.clients.readers import LIMIT
+from simulation.machines.hosts import PARTITIONS
 from simulation.market import LOTS, TICKS
-from simulation.moments import orders_by_moment, standing_of, totals_of, was_balance
-from simulation.readers import LIMIT
 from simulation.world import Aftermath
 
 _OPEN: Final = ("open", "partially_filled")

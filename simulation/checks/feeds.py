@@ -5,10 +5,10 @@ from decimal import Decimal
 from typing import Final
 
 from crossbook.audit.fold import JournalFold
-from simulation.client_checks import ClientCheck
-from simulation.history import History
+from simulation.checks.moments import books_by_moment, orders_by_moment, standing_of, totals_of, was_balance
+from simulation.checks.promises import ClientCheck
+from simulation.clients.history import History
 from simulation.market import LOTS, TICKS
-from simulation.moments import books_by_moment, orders_by_moment, standing_of, totals_of, was_balance
 from simulation.world import Aftermath
 
 

@@ -27,10 +27,10 @@ from exchange_adapters.sim import Faults, SimClock, SimCloud
 from exchange_adapters.sim.settled import SimSettledRows
 from exchange_adapters.system import Readiness
 from exchange_core.ports import SettledRows
-from simulation.directory import CLIENT_ID, ISSUER, Directory
-from simulation.network import Network
-from simulation.processes import Process, SimulationLoop
-from simulation.remote import Listener, Remote
+from simulation.machines.directory import CLIENT_ID, ISSUER, Directory
+from simulation.machines.network import Network
+from simulation.machines.processes import Process, SimulationLoop
+from simulation.machines.remote import Listener, Remote
 
 HTTP_PORT: Final = 80
 PARTITIONS: Final = 2

@@ -4,9 +4,9 @@ import asyncio
 from random import Random
 from typing import Any, Final
 
-from simulation.directory import OPERATOR
+from simulation.clients.desk import RETRIES_MAX, Desk
+from simulation.machines.directory import OPERATOR
 from simulation.market import SYMBOLS, USERS
-from simulation.workload import RETRIES_MAX, Desk
 
 _HALTED_MAX_S: Final = 3.0
 

@@ -4,9 +4,9 @@ import asyncio
 from random import Random
 from typing import Final
 
-from simulation.history import Call, History
+from simulation.clients.desk import Desk
+from simulation.clients.history import Call, History
 from simulation.market import SYMBOLS, USERS
-from simulation.workload import Desk
 
 LIMIT: Final = 500
 """A page's most: what a world of a minute brings fits into it."""

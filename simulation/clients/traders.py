@@ -1,7 +1,6 @@
-"""What the clients of a world do: few users, few prices, few client ids, so that all of it collides.
+"""What the traders of a world do: few users, few prices, few client ids, so that all of it collides.
 
-Every request and its answer go into the history. A client that got no answer, or one that says "not known", often sends
-the same again, as a good client does.
+A client that got no answer, or one that says "not known", often sends the same again, as a good client does.
 """
 
 import asyncio
@@ -10,76 +9,16 @@ from typing import Any, Final
 
 from exchange_adapters.sim import START_MS
 from exchange_core.market_data import timestamp_text
-from simulation.directory import token_of
-from simulation.history import Call, Fate, History
-from simulation.hosts import HTTP_PORT
+from simulation.clients.desk import RETRIES_MAX, Desk, now_ms
+from simulation.clients.history import Call
 from simulation.market import LOTS, SPREAD_TICKS, SYMBOLS, TICKS, steps_text
-from simulation.network import Network
-from simulation.wire_clients import Answer, NoAnswer, NotSent, request
 
 BOMB_PREFIX: Final = "bomb-"
 """A client id that begins like this makes the matcher's engine fail its own assertions."""
-REQUEST_TIMEOUT_S: Final = 8.0
 _REMEMBERED: Final = 12
 _CLIENT_IDS: Final = 40
 _RETRY_SHARE: Final = 0.6
 _WAITING_SHARE: Final = 0.2
-RETRIES_MAX: Final = 4
-"""How often a client sends again what got no answer, or none that is certain."""
-
-
-class Desk:
-    """Sends requests to gateways and keeps the history."""
-
-    def __init__(self, network: Network, history: History, gateways: tuple[str, ...]) -> None:
-        self._network = network
-        self._history = history
-        self.gateways = gateways
-
-    async def call(
-        self,
-        user_id: str,
-        kind: str,
-        method: str,
-        path: str,
-        *,
-        host: str,
-        body: dict[str, Any] | None = None,
-        target: str | None = None,
-        wait_s: int = 0,
-    ) -> Call:
-        """One request to one gateway; never raises for what the world does to it."""
-        call = Call(
-            number=len(self._history.calls) + 1,
-            user_id=user_id,
-            kind=kind,
-            host=host,
-            at_ms=now_ms(),
-            request=body,
-            target=target,
-        )
-        self._history.calls.append(call)
-        try:
-            answer: Answer = await request(
-                self._network,
-                host,
-                HTTP_PORT,
-                method,
-                path,
-                token=token_of(user_id),
-                trace=call.number,
-                body=body,
-                wait_s=wait_s,
-                timeout_s=REQUEST_TIMEOUT_S,
-            )
-        except NotSent:
-            call.fate = Fate.NOT_SENT
-        except NoAnswer:
-            call.fate = Fate.NO_ANSWER
-        else:
-            call.fate, call.status, call.code, call.answer = Fate.ANSWERED, answer.status, answer.code, answer.body
-        call.ended_ms = now_ms()
-        return call
 
 
 class Trader:
@@ -240,11 +179,6 @@ class Trader:
     def _remember(self, order_id: str) -> None:
         self._orders.append(order_id)
         del self._orders[:-_REMEMBERED]
-
-
-def now_ms() -> int:
-    """Virtual milliseconds since the world began."""
-    return round(asyncio.get_running_loop().time() * 1000)
 
 
 def iso_time(at_ms: int) -> str:

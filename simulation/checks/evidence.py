@@ -8,8 +8,8 @@ from exchange_adapters.sim import SimCloud
 from exchange_core.codec import Slot
 from exchange_core.outcomes import operator_commands_of, outcomes_of
 from exchange_core.topology import order_book_key, price_key
-from simulation.cloud import Taps
-from simulation.hosts import PARTITIONS
+from simulation.machines.cloud import Taps
+from simulation.machines.hosts import PARTITIONS
 from simulation.market import SYMBOLS
 
 

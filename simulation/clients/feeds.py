@@ -15,9 +15,9 @@ from typing import Any, Final
 import orjson
 
 from exchange_core.market_data import BOOK_CACHE_LEVELS
-from simulation.depth_client import depth_client
-from simulation.network import ConnectionRefused, Network
-from simulation.wire_clients import HEAD_END, NotSent
+from simulation.clients.depth_client import depth_client
+from simulation.clients.wire import HEAD_END, NotSent
+from simulation.machines.network import ConnectionRefused, Network
 
 Hear = Callable[[dict[str, Any]], None]
 """Takes each message's JSON."""

@@ -8,11 +8,11 @@ from typing import Any, Final
 from exchange_adapters.sim import SimCloud
 from exchange_core.ports import CommandMessage
 from simulation.figures import Figures
-from simulation.hosts import PARTITIONS, Host
+from simulation.machines.hosts import PARTITIONS, Host
+from simulation.machines.network import Network
+from simulation.machines.processes import SimulationLoop
 from simulation.market import PARTITION_OF, SYMBOLS
-from simulation.network import Network
-from simulation.processes import SimulationLoop
-from simulation.weather import STORES, Weather
+from simulation.trouble.weather import STORES, Weather
 
 TWIN: Final = "-twin"
 """Ends the name of a host that runs an instance for the second time."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from simulation.network import ConnectionRefused, Network
+from simulation.machines.network import ConnectionRefused, Network
 
 HEAD_END: Final = b"\r\n\r\n"
 """Ends the head of a request and of a response."""
