@@ -1,9 +1,11 @@
 """The market of every simulated world: three symbols on two partitions, so that two of them share one and two share
 an asset, and few, poor users, so that what they do collides."""
 
+from decimal import Decimal
 from typing import Any, Final
 
 from exchange_core.instruments import partition_of
+from exchange_core.money import to_steps
 from simulation.machines.hosts import PARTITIONS
 
 USERS: Final = ("ann", "bob", "cyd")
@@ -58,3 +60,8 @@ def steps_text(step: str, count: int) -> str:
     whole, _, decimals = step.partition(".")
     digits = str(int(whole + decimals) * count).rjust(len(decimals) + 1, "0")
     return f"{digits[: -len(decimals)]}.{digits[-len(decimals) :]}" if decimals else digits
+
+
+def units_of(amount: Any) -> int:
+    """The units in an amount of any asset, as a client is told of it."""
+    return to_steps(Decimal(str(amount)), Decimal(QUOTE_UNIT))

@@ -11,12 +11,11 @@ import orjson
 from exchange_adapters.sim import SimCloud
 from exchange_core.topology import COMMAND_VISIBILITY_S, order_book_key
 from exchange_persister.notices import PAUSE_AFTER_FAULT_S
-from simulation.checks.moments import units_of
 from simulation.clients.desk import Desk
 from simulation.clients.history import Call, History
 from simulation.clients.listeners import Listener
 from simulation.clients.traders import BOMB_PREFIX
-from simulation.market import BUYER, SELLER, SYMBOLS, TICKS, steps_text
+from simulation.market import BUYER, SELLER, SYMBOLS, TICKS, steps_text, units_of
 from simulation.trouble.storm import Storm
 
 PROBE_S: Final = COMMAND_VISIBILITY_S + 2.0

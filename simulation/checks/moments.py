@@ -13,9 +13,8 @@ from exchange_adapters.sim import SimCloud
 from exchange_core.codec import Slot
 from exchange_core.engine import PartitionEngine
 from exchange_core.market_data import BOOK_CACHE_LEVELS
-from exchange_core.money import to_steps
 from simulation.machines.hosts import PARTITIONS
-from simulation.market import LOTS, QUOTE_UNIT, SYMBOLS, TICKS
+from simulation.market import LOTS, QUOTE_UNIT, SYMBOLS, TICKS, units_of
 
 _PRICED_TYPES: Final = ("limit", "stop_limit", "take_profit_limit")
 
@@ -109,11 +108,6 @@ def was_balance(told: Mapping[str, Any], totals: set[int]) -> bool:
     orders that may be on their way."""
     available, held, total = (units_of(told[name]) for name in ("available", "held", "total"))
     return min(available, held) >= 0 and available + held == total and total in totals
-
-
-def units_of(amount: Any) -> int:
-    """Of an amount as clients are told of it."""
-    return to_steps(Decimal(str(amount)), Decimal(QUOTE_UNIT))
 
 
 def _slots(cloud: SimCloud) -> Iterator[Slot]:
