@@ -13,7 +13,7 @@ from exchange_core.topology import COMMAND_VISIBILITY_S, order_book_key
 from exchange_persister.notices import PAUSE_AFTER_FAULT_S
 from simulation.clients.desk import Desk
 from simulation.clients.history import Call, History
-from simulation.clients.listeners import Listener
+from simulation.clients.listeners import Listener, Wants
 from simulation.clients.traders import BOMB_PREFIX
 from simulation.market import BUYER, SELLER, SYMBOLS, TICKS, steps_text, units_of
 from simulation.trouble.storm import Storm
@@ -43,12 +43,12 @@ class Probe:
     history: History
     rest: Callable[[], Awaitable[str]]
     slow: list[str] = field(default_factory=list)
-    unheard: dict[str, list[str]] = field(default_factory=dict)
+    unheard: dict[Wants, list[str]] = field(default_factory=dict)
     _settled_before: dict[str, int] = field(default_factory=dict)
 
     async def run(self, sick: str, others: list[str]) -> None:
         """Poison one symbol and trade in the others."""
-        await asyncio.sleep(PAUSE_AFTER_FAULT_S)
+        await asyncio.sleep(PAUSE_AFTER_FAULT_S)  # a persister whose notices failed is silent for so long
         await self._until_listening()
         heard_before, traded_before = len(self.history.trades), trade_ids(self.cloud)
         self._settled_before = self._settled_marks()
@@ -60,7 +60,7 @@ class Probe:
             await self._trade(symbol, traded_before)
         if unrest := await self.rest():
             self.slow.append(f"after the poison: {unrest}")
-        missing = {
+        missing: dict[Wants, Callable[[], Iterator[str]]] = {
             "trades": lambda: self._trades_not_heard(traded_before, heard_before),
             "books": self._books_not_heard,
             "notices": self._notices_not_heard,
@@ -72,11 +72,9 @@ class Probe:
     async def _until_listening(self) -> None:
         """A watcher that lost its connection needs a moment, like the caches, to be itself again."""
         await _comes_true(lambda: all(one.is_listening for one in self.listeners), LISTEN_S)
-        kept = {"trades": self.history.trades, "books": self.history.books, "notices": self.history.notices}
         for one in self.listeners:
             if not one.is_listening:
-                (what,) = (name for name, heard in kept.items() if heard is one.kept)
-                self.unheard.setdefault(what, []).append(f"a listener could not subscribe in {LISTEN_S} s")
+                self.unheard.setdefault(one.wants, []).append(f"a listener could not subscribe in {LISTEN_S} s")
 
     def _trades_not_heard(self, traded_before: set[tuple[str, int]], heard_before: int) -> Iterator[str]:
         heard = {(trade.message["symbol"], trade.message["trade_id"]) for trade in self.history.trades[heard_before:]}

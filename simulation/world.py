@@ -21,7 +21,7 @@ from exchange_core.topology import Topology
 from exchange_matcher.publication import REFRESH_S
 from simulation.clients.desk import Desk
 from simulation.clients.history import History
-from simulation.clients.listeners import listeners
+from simulation.clients.listeners import Wants, listeners
 from simulation.clients.operators import Operator, status_path
 from simulation.clients.readers import Reader
 from simulation.clients.traders import Trader
@@ -59,7 +59,7 @@ class Aftermath:
     crashes: list[str]
     unsettled_because: str
     probe_slow: list[str]
-    feeds_missed: dict[str, list[str]]
+    feeds_missed: dict[Wants, list[str]]
     acknowledged_cancels: set[int]
     trace: str
     bounds: Sequence[str] = ()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final, Literal
 
 from simulation.clients.desk import now_ms
 from simulation.clients.feeds import DepthFeed, Feed, Hear, PrivateFeed, TradeFeed
@@ -13,17 +13,22 @@ from simulation.machines.hosts import HTTP_PORT
 from simulation.machines.network import Network
 from simulation.market import SYMBOLS
 
+Wants = Literal["trades", "books", "notices"]
+_EVENTS: Final[dict[Wants, tuple[str, ...]]] = {
+    "trades": ("trade",),
+    "books": ("book",),
+    "notices": ("order", "balance"),
+}
+
 
 class Listener:
-    """`connect` makes a connection that hears into what it is given; of all that any of them heard, `kept` gets what
-    `events` name. `user_id` is whose feed it is, empty for one that everybody may hear."""
+    """`connect` makes a connection that hears into what it is given; what is wanted of all that any of them heard goes
+    to `kept`. `user_id` is whose feed it is, empty for one that everybody may hear."""
 
-    def __init__(
-        self, connect: Callable[[Hear], Feed], kept: list[Heard], events: tuple[str, ...], user_id: str = ""
-    ) -> None:
-        self.kept = kept
+    def __init__(self, wants: Wants, connect: Callable[[Hear], Feed], kept: list[Heard], *, user_id: str = "") -> None:
+        self.wants = wants
         self._connect = connect
-        self._events = events
+        self._kept = kept
         self._user_id = user_id
         self._connections = 0
         self._feed: Feed | None = None
@@ -52,9 +57,9 @@ class Listener:
 
     def _into(self, connection: int) -> Hear:
         def hear(message: dict[str, Any]) -> None:
-            if message["event"] in self._events:
+            if message["event"] in _EVENTS[self.wants]:
                 heard = Heard(listener=self._user_id, connection=connection, at_ms=now_ms(), message=message)
-                self.kept.append(heard)
+                self._kept.append(heard)
 
         return hear
 
@@ -66,10 +71,10 @@ def listeners(network: Network, host: str, history: History, user_ids: Sequence[
         def connect(hear: Hear) -> Feed:
             return PrivateFeed(network, host, HTTP_PORT, token_of(user_id), hear)
 
-        return Listener(connect, history.notices, ("order", "balance"), user_id)
+        return Listener("notices", connect, history.notices, user_id=user_id)
 
     return [
-        Listener(lambda hear: TradeFeed(network, host, HTTP_PORT, SYMBOLS, hear), history.trades, ("trade",)),
-        Listener(lambda hear: DepthFeed(network, host, HTTP_PORT, SYMBOLS, hear), history.books, ("book",)),
+        Listener("trades", lambda hear: TradeFeed(network, host, HTTP_PORT, SYMBOLS, hear), history.trades),
+        Listener("books", lambda hear: DepthFeed(network, host, HTTP_PORT, SYMBOLS, hear), history.books),
         *map(private, user_ids),
     ]
