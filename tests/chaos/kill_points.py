@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import secrets
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -24,6 +25,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import aiohttp
+from redis.asyncio import Redis
 
 from crossbook.audit.run import audit_exchange
 from crossbook.clients.api_client import Account, ApiClient, ApiProblemError
@@ -31,6 +33,7 @@ from crossbook.clients.patience import Patience
 from crossbook.processes import Child
 from crossbook.twin import Twin, TwinOptions
 from exchange_adapters.kill_points import KILL_AT, kill_points
+from exchange_core.topology import subscribers_key
 from exchange_fanout.app import Ports as FanoutPorts
 from exchange_gateway.app import Ports as GatewayPorts
 from exchange_matcher.app import Ports as MatcherPorts
@@ -156,18 +159,27 @@ class Flow:
                 pass
 
     async def watch(self) -> None:
-        """Subscribe until it is confirmed, and leave again; fanout may die meanwhile."""
+        """Subscribe until that is noted, and leave again; fanout may die meanwhile."""
 
-        async def confirmed() -> bool:
+        async def is_noted(redis: Redis) -> bool:
+            before = await self.subscribers(redis)
             with suppress(aiohttp.ClientError, TimeoutError, TypeError):
                 async with self.api.session.ws_connect(self.twin.websocket_url) as socket:
                     await socket.send_json({"action": "subscribe", "symbol": "BTCUSDT"})
                     answer = await socket.receive_json(timeout=5)
+                    while not socket.closed and not await self.subscribers(redis) - before:
+                        with suppress(TimeoutError):
+                            await socket.receive(timeout=0.05)
                     await socket.send_json({"action": "unsubscribe", "symbol": "BTCUSDT"})
                     return bool(answer["event"] == "subscribed")
             return False
 
-        await eventually(confirmed, timeout_s=PATIENCE_S)
+        async with Redis.from_url(self.twin.site.redis_url) as redis:
+            await eventually(partial(is_noted, redis), timeout_s=PATIENCE_S)
+
+    async def subscribers(self, redis: Redis) -> set[bytes]:
+        """The connections of which fanout has noted that they watch: left at once, one may never be."""
+        return set(await redis.smembers(subscribers_key("BTCUSDT")))
 
     async def ended(self, orders: dict[str, str]) -> None:
         """Every one of these orders is found, and has ended as it must."""
@@ -268,7 +280,8 @@ def _line(death: Death) -> str:
     return f"{death.service:<10} {death.point:<26} {death.passing:>2}  {fate}  back in {death.back_s:4.1f} s  {verdict}"
 
 
-async def _run(services: Sequence[str], *, is_long: bool) -> None:
+async def _run(services: Sequence[str], *, is_long: bool) -> bool:
+    """Whether every point was reached and every audit clean."""
     began_s, chronicle = time.monotonic(), Chronicle()
     points = [(*where, 1) for where in POINTS if where[0] in services]
     if is_long:
@@ -280,6 +293,7 @@ async def _run(services: Sequence[str], *, is_long: bool) -> None:
     killed = sum(death.is_killed for death in deaths)
     unclean = sum(bool(death.differences) for death in deaths)
     print(f"{killed} of {len(deaths)} points reached, {unclean} unclean, in {time.monotonic() - began_s:.0f} s")
+    return killed == len(deaths) and not unclean
 
 
 if __name__ == "__main__":
@@ -287,4 +301,4 @@ if __name__ == "__main__":
     parser.add_argument("--all", action="store_true", help="the tenth passing too")
     parser.add_argument("services", nargs="*", default=list(SERVICES), help="these only")
     told = parser.parse_args()
-    asyncio.run(_run(told.services, is_long=told.all))
+    sys.exit(not asyncio.run(_run(told.services, is_long=told.all)))
