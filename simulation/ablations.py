@@ -133,13 +133,20 @@ ABLATIONS: Final[dict[str, Ablation]] = {
     "a repeat is as old as its message": Ablation(
         patches=[(exchange_matcher.old_commands, "unseen_at_ms", lambda _: math.inf)],
         weather=Weather(
-            rates={"lost_answers": 0.2}, events=("suspends", "suspends", "outages"), delay_ms=(0, 1_500), pause_s=0.1
+            rates={"lost_answers": 0.1},
+            events=("suspends", "outages", "outages"),
+            delay_ms=(0, 1_500),
+            victims=("gateway",),
+            pause_s=0.1,
+            chaos_s=50.0,
         ),
         tells=frozenset({"holds: equal open exposure", "wallets: equal the journal's fold"}),
     ),
     "cancels wait no longer than orders": Ablation(
         patches=[(exchange_matcher.old_commands, "WITHOUT_INTENT", ())],
-        weather=Weather(events=("suspends", "outages"), delay_ms=(0, 200), pause_s=0.1),
+        weather=Weather(
+            events=("suspends", "outages", "outages", "outages"), delay_ms=(0, 1_500), pause_s=0.1, chaos_s=50.0
+        ),
         tells=frozenset({"clients: cancels come true", "clients: commands are journaled"}),
     ),
     "old cancels are not looked for": Ablation(

@@ -24,7 +24,7 @@ from simulation.clients.history import History
 from simulation.clients.listeners import Wants, listeners
 from simulation.clients.operators import Operator, status_path
 from simulation.clients.readers import Reader
-from simulation.clients.traders import Trader
+from simulation.clients.traders import BOMB_PREFIX, Trader
 from simulation.figures import Figures, failovers
 from simulation.machines.cloud import Taps, build_cloud
 from simulation.machines.determinism import determinism, random_of
@@ -273,6 +273,11 @@ class World:
         for host in self.hosts.values():
             for (_, fault), count in host.faults.injected.items():
                 figures.faults[str(fault)] += count
+        for call in self.history.calls:
+            if call.is_promise and call.request is not None:
+                is_bomb = str(call.request.get("client_order_id", "")).startswith(BOMB_PREFIX)
+                figures.faults["bombs"] += is_bomb
+                figures.faults["halts"] += call.kind == "status" and call.request["status"] != "trading"
         crashes = [
             f"{host.name}: {type(error).__name__}: {error}" for host in self.hosts.values() for error in host.crashes
         ]

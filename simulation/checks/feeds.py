@@ -5,10 +5,9 @@ from decimal import Decimal
 from typing import Final
 
 from crossbook.audit.fold import JournalFold
-from simulation.checks.moments import books_by_moment, orders_by_moment, standing_of, totals_of, was_balance
+from simulation.checks.moments import books_by_moment, orders_by_moment, standing_of, totals_of, was_balance, was_trade
 from simulation.checks.promises import ClientCheck
 from simulation.clients.history import History
-from simulation.market import LOTS, TICKS
 from simulation.world import Aftermath
 
 
@@ -24,11 +23,7 @@ def feed_is_true(history: History, fold: JournalFold, _: Aftermath) -> Iterator[
         found = fold.trades.get((symbol, trade_id))
         if found is None:
             yield f"trade {symbol} {trade_id} was told and never happened"
-            continue
-        trade = found[0]
-        price = Decimal(str(message["price"])) / Decimal(TICKS[symbol][0])
-        quantity = Decimal(str(message["quantity"])) / Decimal(LOTS[symbol])
-        if price != trade.price or quantity != trade.quantity or message["seq"] != trade.seq:
+        elif not was_trade(message, found[0]):
             yield f"trade {symbol} {trade_id} was told as {message}"
 
 

@@ -12,6 +12,7 @@ from crossbook.audit.folded_orders import FoldedOrder
 from exchange_adapters.sim import SimCloud
 from exchange_core.codec import Slot
 from exchange_core.engine import PartitionEngine
+from exchange_core.events import TradeExecuted
 from exchange_core.market_data import BOOK_CACHE_LEVELS
 from simulation.machines.hosts import PARTITIONS
 from simulation.market import LOTS, QUOTE_UNIT, SYMBOLS, TICKS, units_of
@@ -101,6 +102,13 @@ def totals_of(fold: JournalFold, user_id: str, asset: str) -> set[int]:
     for entry in fold.entries[user_id, asset]:
         sums[entry.partition].append(sums[entry.partition][-1] + entry.available + entry.held)
     return {sum(parts) for parts in product(*sums.values())}
+
+
+def was_trade(told: Mapping[str, Any], trade: TradeExecuted) -> bool:
+    """Whether a trade, or one side of it, is as a client was told of it."""
+    price, quantity = trade.price * Decimal(TICKS[trade.symbol][0]), trade.quantity * Decimal(LOTS[trade.symbol])
+    numbers = (Decimal(str(told["price"])), Decimal(str(told["quantity"])), told["seq"])
+    return numbers == (price, quantity, trade.seq)
 
 
 def was_balance(told: Mapping[str, Any], totals: set[int]) -> bool:

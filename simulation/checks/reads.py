@@ -11,12 +11,11 @@ from typing import Any, Final
 from crossbook.audit.fold import JournalFold
 from exchange_adapters.sim import START_MS
 from exchange_core.events import CommandRefused, OrderRejected, TradeExecuted
-from simulation.checks.moments import orders_by_moment, standing_of, totals_of, was_balance
+from simulation.checks.moments import orders_by_moment, standing_of, totals_of, was_balance, was_trade
 from simulation.checks.promises import ClientCheck
 from simulation.clients.history import Call, Fate, History
 from simulation.clients.readers import LIMIT
 from simulation.machines.hosts import PARTITIONS
-from simulation.market import LOTS, TICKS
 from simulation.world import Aftermath
 
 _OPEN: Final = ("open", "partially_filled")
@@ -166,14 +165,5 @@ def _ends(fold: JournalFold, aftermath: Aftermath) -> dict[str, int]:
 
 def _trade(fold: JournalFold, shown: Mapping[str, Any]) -> TradeExecuted | None:
     """The trade that a client was shown, if it is as he was shown it."""
-    symbol = shown["symbol"]
-    found = fold.trades.get((symbol, shown["trade_id"]))
-    if found is None:
-        return None
-    trade = found[0]
-    price, quantity = trade.price * Decimal(TICKS[symbol][0]), trade.quantity * Decimal(LOTS[symbol])
-    is_so = (price, quantity, trade.seq) == (
-        *(Decimal(str(shown[name])) for name in ("price", "quantity")),
-        shown["seq"],
-    )
-    return trade if is_so else None
+    found = fold.trades.get((shown["symbol"], shown["trade_id"]))
+    return found[0] if found is not None and was_trade(shown, found[0]) else None

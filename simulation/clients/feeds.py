@@ -45,8 +45,8 @@ class Feed(asyncio.Protocol, ABC):
 
     @property
     @abstractmethod
-    def unheard(self) -> set[str]:
-        """What it is not told at present, though it wants to be."""
+    def is_told(self) -> bool:
+        """Whether it is told all that it wants to hear."""
 
     @abstractmethod
     def _begin(self) -> None:
@@ -127,9 +127,9 @@ class TradeFeed(Feed):
         super().__init__(network, host, port, hear)
 
     @property
-    def unheard(self) -> set[str]:
-        """The symbols whose trades it is not told."""
-        return set(self._symbols) if self.ended.is_set() else set(self._symbols) - self._subscribed
+    def is_told(self) -> bool:
+        """The trades of every symbol."""
+        return not self.ended.is_set() and self._subscribed.issuperset(self._symbols)
 
     def _begin(self) -> None:
         for symbol in self._symbols:
@@ -155,9 +155,9 @@ class DepthFeed(Feed):
         super().__init__(network, host, port, hear)
 
     @property
-    def unheard(self) -> set[str]:
-        """The symbols of which it has no book."""
-        return {symbol for symbol, book in self._books.items() if book.seq is None or self.ended.is_set()}
+    def is_told(self) -> bool:
+        """A book of every symbol."""
+        return not self.ended.is_set() and all(book.seq is not None for book in self._books.values())
 
     def _begin(self) -> None:
         for symbol in self._books:
@@ -191,9 +191,9 @@ class PrivateFeed(Feed):
         super().__init__(network, host, port, hear)
 
     @property
-    def unheard(self) -> set[str]:
-        """Its channels, unless it has joined them."""
-        return set() if self._is_subscribed and not self.ended.is_set() else {"orders", "balances"}
+    def is_told(self) -> bool:
+        """Orders and balances."""
+        return self._is_subscribed and not self.ended.is_set()
 
     def _begin(self) -> None:
         self._ask(action="auth", token=self._token)

@@ -53,7 +53,7 @@ class Listener:
     @property
     def is_listening(self) -> bool:
         """Whether it is told all that it wants to hear."""
-        return self._feed is not None and not self._feed.unheard
+        return self._feed is not None and self._feed.is_told
 
     def _into(self, connection: int) -> Hear:
         def hear(message: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from simulation.machines.hosts import PARTITIONS, Host
 from simulation.machines.network import Network
 from simulation.machines.processes import SimulationLoop
 from simulation.market import PARTITION_OF, SYMBOLS
-from simulation.trouble.weather import STORES, Weather
+from simulation.trouble.weather import BY_CLIENTS, STORES, Weather
 
 TWIN: Final = "-twin"
 """Ends the name of a host that runs an instance for the second time."""
@@ -55,11 +55,12 @@ class Storm:
         """Begin, and let things happen for so long."""
         for host in self._hosts.values():
             self._upset(host)
+        own = [event for event in self._weather.events if event not in BY_CLIENTS]
         self._end_s = self._loop.time() + seconds
         while self._loop.time() < self._end_s:
             await asyncio.sleep(self._random.uniform(0.2, 3.0))
-            if self._weather.events:
-                self._happen(self._random.choice(self._weather.events))
+            if own:
+                self._happen(self._random.choice(own))
 
     def end(self) -> None:
         """The faults of calls end, clocks go right, and who was paused wakes."""

@@ -75,7 +75,9 @@ EVENTS: Final = (
     "reshards",
     "suspends",
 )
-"""Kinds of what happens now and then: see `World`."""
+"""Kinds of what happens now and then: see `Storm`."""
+BY_CLIENTS: Final = ("bombs", "halts")
+"""Those of them that traders and the operator bring, not the storm."""
 STORES: Final = (
     "wallets",
     "sqs",
