@@ -126,6 +126,27 @@ async def test_a_send_that_broke_off_is_repeated_as_it_is_and_taken_once(
     assert await drain(source) == ["before", "once"]
 
 
+async def test_a_receive_that_broke_off_is_asked_again_and_gets_the_same_messages_at_once(
+    proxied_clients: ProxiedClients, topology: Topology, sink: SqsCommandSink, source: SqsCommandSource
+) -> None:
+    async with proxied_clients("sqs") as (proxy, through_proxy):
+        broken = SqsCommandSource(through_proxy.sqs, topology)
+        assert await broken.receive(PARTITION, 0) == []
+        await sink.send(PARTITION, [message("one")])
+        for cut in (Cut.BEFORE_ANSWERING, Cut.BEFORE_SENDING):
+            proxy.cut = cut
+            with pytest.raises(Unavailable):
+                await broken.receive(PARTITION, 0)
+        proxy.cut = Cut.NOWHERE
+        assert await source.receive(PARTITION, 0) == [], "to anybody else it is invisible"
+        (again,) = await broken.receive(PARTITION, 0)
+        assert (again.body, again.receive_count) == ("one", 2)
+        await sink.send(PARTITION, [message("two")])
+        assert await broken.receive(PARTITION, 0) == [], "that attempt was answered"
+        await broken.delete(PARTITION, [again.receipt])
+    assert await drain(source) == ["two"]
+
+
 async def test_a_queue_that_is_not_there_is_fatal_and_one_out_of_reach_unavailable(
     proxied_clients: ProxiedClients, topology: Topology
 ) -> None:

@@ -5,7 +5,9 @@ A queue's URL is asked for at its first use and kept.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Protocol
+from uuid import uuid4
 
 from exchange_adapters.aws import CALL_TIMEOUT_S, code_error, read_again, reading, writing
 from exchange_adapters.tracing import x_ray_header
@@ -90,24 +92,39 @@ class SqsCommandSource:
     def __init__(self, client: ReceivingClient, topology: Topology) -> None:
         self._client = client
         self._urls = _QueueUrls(client, topology)
+        self._unanswered: dict[int, str] = {}
 
     async def receive(self, partition: int, wait_s: float) -> Sequence[Delivery]:
         """Up to ten messages, in order within a group; waits for the first up to `wait_s`, which SQS knows only in
         whole seconds up to 20: it is rounded up.
 
-        Let a call end rather than cancel it: what SQS hands to a connection that is gone stays invisible, and its
-        groups blocked, until the visibility runs out.
+        What SQS hands to a connection that is gone stays invisible, and its groups blocked, until the visibility runs
+        out, but for who asks again with the same attempt id (ADR 20): so does the next call after one that raised
+        Unavailable or was cancelled. What it gets counts as received twice. One call at a time for a partition.
         """
         whole_s = min(_WAIT_MAX_S, max(0, math.ceil(wait_s)))
         url = await self._urls.of(partition)
-        async with reading(whole_s + CALL_TIMEOUT_S):
-            response = await self._client.receive_message(
-                QueueUrl=url,
-                MaxNumberOfMessages=_BATCH_MAX,
-                WaitTimeSeconds=whole_s,
-                MessageSystemAttributeNames=_ATTRIBUTES,
-            )
-        return [_delivery(message) for message in response.get("Messages", [])]
+        is_asked_again = partition in self._unanswered
+        attempt_id = self._unanswered.setdefault(partition, str(uuid4()))
+        try:
+            async with reading(whole_s + CALL_TIMEOUT_S):
+                response = await self._client.receive_message(
+                    QueueUrl=url,
+                    MaxNumberOfMessages=_BATCH_MAX,
+                    WaitTimeSeconds=whole_s,
+                    MessageSystemAttributeNames=_ATTRIBUTES,
+                    ReceiveRequestAttemptId=attempt_id,
+                )
+        except Unavailable:
+            raise
+        except PortError as error:  # refused or throttled: SQS takes the id for no other call
+            del self._unanswered[partition]
+            if is_asked_again and isinstance(error, Fatal):
+                raise Unavailable(f"the attempt is over: {error}") from error
+            raise
+        del self._unanswered[partition]
+        deliveries = [_delivery(message) for message in response.get("Messages", [])]
+        return [received_again(one) for one in deliveries] if is_asked_again else deliveries
 
     async def delete(self, partition: int, receipts: Sequence[str]) -> None:
         """Acknowledge up to ten. A receipt whose visibility ran out is passed over: the repeat is dropped later.
@@ -139,6 +156,11 @@ class _QueueUrls:
             response = await read_again(lambda: self._client.get_queue_url(QueueName=name))
             self._known[partition] = response["QueueUrl"]
         return self._known[partition]
+
+
+def received_again(delivery: Delivery) -> Delivery:
+    """The same message, handed out once more under one attempt id, whatever the queue has counted."""
+    return replace(delivery, receive_count=max(2, delivery.receive_count))
 
 
 def _entries_error(failed: Sequence[Mapping[str, Any]]) -> PortError:

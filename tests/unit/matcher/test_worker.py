@@ -13,7 +13,13 @@ from exchange_adapters.sim.virtual_time import in_virtual_time
 from exchange_core.codec import encode_commands
 from exchange_core.events import CommandRefused, OrderAccepted, OrderDone, TradeExecuted
 from exchange_core.orders import OrderStatus, Reason, Side, TimeInForce
-from exchange_core.topology import COMMAND_MAX_AGE_MS, DEDUP_WINDOW_MS, HEARTBEAT_MS, trades_channel
+from exchange_core.topology import (
+    COMMAND_MAX_AGE_MS,
+    COMMAND_VISIBILITY_S,
+    DEDUP_WINDOW_MS,
+    HEARTBEAT_MS,
+    trades_channel,
+)
 from tests.eventually import eventually
 from tests.unit.matcher.support import SYMBOL, World, cancel, listed_world, order, reached
 
@@ -58,6 +64,22 @@ async def test_a_redelivered_and_a_resent_command_change_nothing():
     await world.send(cancel(12, 10))
     await world.until_drained()
     await world.assert_sound([1, 10, 12])
+    await host.stop()
+
+
+@in_virtual_time
+async def test_what_the_queue_gave_to_a_connection_that_was_gone_does_not_wait_for_its_visibility():
+    world = await listed_world()
+    host = world.start()
+    await world.until_drained()
+    host.faults.script("sqs.receive", ["after"])  # the poll under way answers; the next one has an answer that is lost
+    for number in (10, 11):
+        began_s = asyncio.get_running_loop().time()
+        await world.send(order(number, entered_at_ms=world.clock.now_ms()))
+        await world.until_drained()
+        assert asyncio.get_running_loop().time() - began_s < COMMAND_VISIBILITY_S / 2
+    assert not host.faults.unspent
+    await world.assert_sound([1, 10, 11])
     await host.stop()
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from exchange_adapters.sim import Fault, Faults, SimClock, SimCommandQueues
 from exchange_adapters.sim.virtual_time import in_virtual_time
-from exchange_core.errors import Fatal, Unavailable
+from exchange_core.errors import Fatal, Throttled, Unavailable
 from exchange_core.ports import CommandMessage
 from exchange_core.topology import COMMAND_RETENTION_S, COMMAND_VISIBILITY_S, QueueSpec, Topology
 
@@ -128,18 +128,63 @@ async def test_a_partial_send_takes_some_and_says_so():
     assert sorted(delivery.body for delivery in await queues.receive(0, 0)) == ["a", "b"]
 
 
-@in_virtual_time
-async def test_a_lost_answer_leaves_its_messages_in_flight():
-    faults = Faults()
+async def unanswered(body: str, faults: Faults) -> SimCommandQueues:
+    """Queues with this message in flight, as the host sees them who was to get it."""
     queues = SimCommandQueues(faults=faults)
-    await queues.send(0, [message("a")])
+    await queues.send(0, [message(body)])
     faults.script("sqs.receive", ["after"])
     with pytest.raises(Unavailable):
         await queues.receive(0, 0)
     assert queues.in_flight(0) == 1
-    await asyncio.sleep(COMMAND_VISIBILITY_S)
-    (delivery,) = await queues.receive(0, 0)
+    return queues
+
+
+@in_virtual_time
+async def test_a_lost_answer_leaves_its_messages_in_flight_for_everybody_else():
+    other = (await unanswered("a", Faults())).seen_by(Faults())
+    await asyncio.sleep(COMMAND_VISIBILITY_S - 0.001)
+    assert await other.receive(0, 0) == []
+    await asyncio.sleep(0.001)
+    (delivery,) = await other.receive(0, 0)
     assert delivery.receive_count == 2
+
+
+@in_virtual_time
+async def test_who_asks_again_after_a_lost_answer_gets_the_same_messages_and_their_whole_visibility():
+    faults = Faults()
+    queues = await unanswered("a", faults)
+    faults.script("sqs.receive", ["before", "after"])
+    for _ in range(2):
+        await asyncio.sleep(COMMAND_VISIBILITY_S - 1)
+        with pytest.raises(Unavailable):
+            await queues.receive(0, 0)
+    await queues.send(0, [message("b")])
+    (again,) = await queues.receive(0, 20)
+    assert (again.body, again.receive_count) == ("a", 2)
+    await queues.delete(0, [again.receipt])
+    assert [delivery.body for delivery in await queues.receive(0, 0)] == ["b"]
+
+
+@in_virtual_time
+async def test_what_somebody_else_got_since_is_not_handed_out_again():
+    queues = await unanswered("a", Faults())
+    await asyncio.sleep(COMMAND_VISIBILITY_S)
+    (delivery,) = await queues.seen_by(Faults()).receive(0, 0)
+    assert await queues.receive(0, 0) == []
+    await queues.delete(0, [delivery.receipt])
+    assert queues.depth(0) == 0
+
+
+@in_virtual_time
+async def test_an_attempt_that_was_throttled_is_over():
+    faults = Faults()
+    queues = await unanswered("a", faults)
+    faults.script("sqs.receive", ["throttled"])
+    with pytest.raises(Throttled):
+        await queues.receive(0, 0)
+    assert await queues.receive(0, 0) == []
+    await asyncio.sleep(COMMAND_VISIBILITY_S)
+    assert len(await queues.receive(0, 0)) == 1
 
 
 @in_virtual_time

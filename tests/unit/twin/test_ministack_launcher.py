@@ -1,10 +1,12 @@
-"""A query for what lies behind a number sees its page only, and is answered as if it saw everything."""
+"""A query for what lies behind a number sees its page only, and is answered as if it saw everything; a receive that is
+asked again with its attempt's id gets what it was to get."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from crossbook.servers.ministack_launcher import page_of, seeking
+from crossbook.servers.ministack_launcher import ATTEMPTS_MAX, page_of, remembering, seeking
 
 SLOTS = 250
 
@@ -84,3 +86,98 @@ def test_any_other_query_is_left_to_the_emulator(journal: dict[str, Any], furthe
 def test_a_table_whose_sort_keys_are_no_numbers_is_left_to_the_emulator(journal: dict[str, Any]) -> None:
     journal["items"]["1"]["open#7"] = {}
     assert page_of(journal, behind(0, 10)) is None
+
+
+class Queue:
+    """MiniStack's receive, as far as it matters here: the first visible message, waiting for one as long as it takes.
+    Nothing hides how a call that nobody listens to goes on."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.sent = asyncio.Event()
+        self.kept: dict[str, Any] = {"attributes": {"VisibilityTimeout": "10"}, "messages": []}
+
+    def send(self, body: str) -> None:
+        self.kept["messages"].append({"body": body, "visible_at": 0.0})
+        self.sent.set()
+
+    def at(self, url: str) -> dict[str, Any]:
+        assert url == "queue"
+        return self.kept
+
+    async def receive(self, request: dict[str, Any], url: str) -> dict[str, Any]:
+        assert request["QueueUrl"] == url
+        self.calls += 1
+        await self.sent.wait()
+        for message in self.kept["messages"]:
+            if not message["visible_at"]:
+                message |= {"visible_at": 1e12, "receipt_handle": f"receipt {self.calls}"}
+                return {"Messages": [{"Body": message["body"], "ReceiptHandle": message["receipt_handle"]}]}
+        return {}
+
+
+def asked(attempt_id: str) -> dict[str, Any]:
+    return {"QueueUrl": "queue", "ReceiveRequestAttemptId": attempt_id}
+
+
+async def test_an_attempt_asked_again_gets_what_the_call_that_is_gone_was_given() -> None:
+    queue = Queue()
+    receive = remembering(queue.receive, queue.at)
+    gone = asyncio.ensure_future(receive(asked("one"), "queue"))
+    await asyncio.sleep(0)
+    gone.cancel()
+    queue.send("a")
+    assert (await receive(asked("one"), "queue"))["Messages"][0]["Body"] == "a"
+    assert (await receive(asked("one"), "queue"))["Messages"][0]["Body"] == "a"
+    assert queue.calls == 1 and queue.kept["messages"][0]["visible_at"] < 1e12, "its visibility begins anew"
+    assert await receive(asked("two"), "queue") == {}
+
+
+@pytest.mark.parametrize("change", [{"visible_at": 0.0}, {"visible_at": 0.0, "receipt_handle": "another's"}])
+async def test_an_attempt_is_over_once_its_message_is_visible_or_somebody_elses(change: dict[str, Any]) -> None:
+    queue = Queue()
+    receive = remembering(queue.receive, queue.at)
+    queue.send("a")
+    await receive(asked("one"), "queue")
+    queue.kept["messages"][0] |= change
+    assert (await receive(asked("one"), "queue"))["Messages"][0]["ReceiptHandle"] == "receipt 2"
+
+
+async def test_an_attempt_is_over_once_its_message_is_deleted_or_when_it_brought_nothing() -> None:
+    queue = Queue()
+    receive = remembering(queue.receive, queue.at)
+    queue.send("a")
+    await receive(asked("one"), "queue")
+    queue.kept["messages"].clear()
+    assert await receive(asked("one"), "queue") == {}
+    queue.send("b")
+    assert (await receive(asked("one"), "queue"))["Messages"][0]["Body"] == "b"
+
+
+async def test_a_call_without_an_attempt_is_left_to_the_emulator_and_old_attempts_are_forgotten() -> None:
+    queue = Queue()
+    receive = remembering(queue.receive, queue.at)
+    queue.send("a")
+    await receive({"QueueUrl": "queue"}, "queue")
+    assert await receive({"QueueUrl": "queue"}, "queue") == {}
+    queue.send("b")
+    await receive(asked("first"), "queue")
+    for number in range(ATTEMPTS_MAX):
+        await receive(asked(str(number)), "queue")
+    assert await receive(asked("first"), "queue") == {}
+
+
+async def test_an_attempt_that_failed_is_tried_anew() -> None:
+    queue = Queue()
+    queue.send("a")
+    failures = [KeyError("no such queue")]
+
+    async def receive_once_it_can(request: dict[str, Any], url: str) -> dict[str, Any]:
+        if failures:
+            raise failures.pop()
+        return await queue.receive(request, url)
+
+    receive = remembering(receive_once_it_can, queue.at)
+    with pytest.raises(KeyError):
+        await receive(asked("one"), "queue")
+    assert (await receive(asked("one"), "queue"))["Messages"][0]["Body"] == "a"

@@ -1,14 +1,22 @@
-"""Runs MiniStack with one of its slow paths made short: `python -P ministack_launcher.py`, with its own interpreter.
+"""Runs MiniStack with a slow path made short, and a gap closed: `python -P ministack_launcher.py`, with its own
+interpreter.
 
 To answer a Query, MiniStack 1.5.33 parses the condition anew for every item under the partition key. A partition's
 journal lies under one key and only grows: at some ten thousands of slots every page of it takes longer than a call may
 last, and an exchange that has run for a day could not start again. DynamoDB seeks to where the page begins. So here a
 query for what lies behind a number is answered by MiniStack's own handler, which is shown no more than its page.
+
+A receive whose connection is gone goes on waiting there, as any server's may, and takes the next message, whose group
+then stands still until its visibility runs out. SQS gives it to who asks again with the attempt's id; MiniStack passes
+the id over. So here the attempts are remembered.
 """
 
+import asyncio
 import heapq
 import re
-from collections.abc import Callable
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from types import FunctionType
 from typing import Any
 
@@ -62,9 +70,52 @@ def seeking(query: FunctionType) -> Callable[[Request], Any]:
     return answer
 
 
+Receive = Callable[[Request, str], Awaitable[Any]]
+ATTEMPTS_MAX = 1_000
+
+
+def remembering(receive: Receive, queue_at: Callable[[str], dict[str, Any]]) -> Receive:
+    """MiniStack's handler of ReceiveMessage: a ReceiveRequestAttemptId that was seen before waits with the call that
+    brought it first and gets the same messages, invisible from now on for the queue's time, as long as none of them was
+    deleted or has become visible since. `queue_at` finds a queue by its URL."""
+    attempts: OrderedDict[tuple[str, str], asyncio.Future[Any]] = OrderedDict()
+
+    async def answer(request: Request, url: str) -> Any:
+        attempt_id = request.get("ReceiveRequestAttemptId")
+        if attempt_id is None:
+            return await receive(request, url)
+        url = request.get("QueueUrl", url)
+        attempt = attempts.get((url, attempt_id))
+        if attempt is None or not await _is_in_flight(attempt, queue_at(url)):
+            attempt = attempts[url, attempt_id] = asyncio.ensure_future(receive(request, url))
+            if len(attempts) > ATTEMPTS_MAX:
+                attempts.popitem(last=False)
+        return await asyncio.shield(attempt)
+
+    return answer
+
+
+async def _is_in_flight(attempt: "asyncio.Future[Any]", queue: dict[str, Any]) -> bool:
+    """Wait for what the attempt brought; whether all of it is as it was then, and there is any."""
+    await asyncio.wait([attempt])
+    if attempt.exception() is not None:
+        return False
+    handles = {one["ReceiptHandle"] for one in attempt.result().get("Messages", [])}
+    now = time.time()
+    messages = [
+        one for one in queue["messages"] if one.get("receipt_handle") in handles and one.get("visible_at", 0) > now
+    ]
+    if not messages or len(messages) < len(handles):
+        return False
+    for one in messages:
+        one["visible_at"] = now + int(queue["attributes"]["VisibilityTimeout"])
+    return True
+
+
 if __name__ == "__main__":
     from ministack import app  # type: ignore[import-not-found,unused-ignore]
-    from ministack.services import dynamodb  # type: ignore[import-not-found,unused-ignore]
+    from ministack.services import dynamodb, sqs  # type: ignore[import-not-found,unused-ignore]
 
     dynamodb._query = seeking(dynamodb._query)
+    sqs._HANDLERS["ReceiveMessage"] = remembering(sqs._HANDLERS["ReceiveMessage"], sqs._get_q)
     app.main()

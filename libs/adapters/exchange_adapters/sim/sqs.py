@@ -1,19 +1,21 @@
 """SQS FIFO queues in memory, one a partition, as `exchange_adapters.sqs` finds them in high-throughput mode.
 
 Promised: order within a group; while a message of a group is in flight, none of that group is handed out; what was
-not deleted comes again when its visibility has run out; the same dedup_id in a group within five minutes is taken
-once, even after it was deleted; after `max_receives` a message goes to the dead letters. Time is the clock's.
+not deleted comes again when its visibility has run out, or at once to who asks again after an answer that was lost;
+the same dedup_id in a group within five minutes is taken once, even after it was deleted; after `max_receives` a
+message goes to the dead letters. Time is the clock's.
 """
 
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
 from exchange_adapters.sim.faults import Fault, Faults
 from exchange_adapters.sim.store import SimStore
-from exchange_core.errors import Fatal, Unavailable
+from exchange_adapters.sqs import received_again
+from exchange_core.errors import Fatal, Throttled, Unavailable
 from exchange_core.ports import Clock, CommandMessage, Delivery
 from exchange_core.topology import QueueSpec, Topology
 
@@ -124,6 +126,14 @@ class _Queue:
             receive_count=message.receive_count,
         )
 
+    def hand_out_again(self, deliveries: Sequence[Delivery], now_ms: int) -> list[Delivery]:
+        """The same messages once more, if none of them was deleted or has become visible meanwhile; else nothing."""
+        if not all(delivery.receipt in self.in_flight for delivery in deliveries):
+            return []
+        for delivery in deliveries:
+            self.in_flight[delivery.receipt].visible_at_ms = now_ms + self.spec.visibility_s * 1000
+        return [received_again(delivery) for delivery in deliveries]
+
     def remove(self, receipt: str) -> None:
         message = self.in_flight.pop(receipt, None)
         if message is None:
@@ -149,6 +159,13 @@ class SimCommandQueues(SimStore):
     ) -> None:
         super().__init__(clock=clock, faults=faults)
         self._queues = [_Queue(spec) for spec in (topology or Topology()).queues]
+        self._unanswered: dict[int, list[Delivery]] = {}
+
+    def seen_by(self, faults: Faults) -> Self:
+        """The same queues as another host sees them, to whom no answer is owed."""
+        view = super().seen_by(faults)
+        view._unanswered = {}
+        return view
 
     async def send(self, partition: int, messages: Sequence[CommandMessage]) -> None:
         """As CommandSink.send. Operation `sqs.send`; knows Fault.PARTIAL."""
@@ -168,10 +185,19 @@ class SimCommandQueues(SimStore):
                 raise Unavailable("sqs.send: some of the messages were not taken")
 
     async def receive(self, partition: int, wait_s: float) -> Sequence[Delivery]:
-        """As CommandSource.receive. Operation `sqs.receive`; a lost answer leaves its messages in flight."""
+        """As CommandSource.receive. Operation `sqs.receive`; a lost answer leaves its messages in flight, and this
+        host's next call gets them, as by the attempt id in `exchange_adapters.sqs`."""
         queue = self._queues[partition]
-        async with self._faults.call("sqs.receive", is_read=True):
-            return await self._poll(queue, min(wait_s, MAX_WAIT_S))
+        unanswered = self._unanswered.setdefault(partition, [])
+        try:
+            async with self._faults.call("sqs.receive", is_read=True):
+                taken = self._again(queue, unanswered) or await self._poll(queue, min(wait_s, MAX_WAIT_S))
+                unanswered[:] = taken
+        except Throttled:
+            unanswered.clear()
+            raise
+        unanswered.clear()
+        return taken
 
     async def delete(self, partition: int, receipts: Sequence[str]) -> None:
         """As CommandSource.delete. Operation `sqs.delete`."""
@@ -197,6 +223,13 @@ class SimCommandQueues(SimStore):
     def dead_letters(self, partition: int) -> Sequence[str]:
         """The bodies that were received too often, oldest first."""
         return [message.body for message in self._queues[partition].dead]
+
+    def _again(self, queue: _Queue, unanswered: Sequence[Delivery]) -> list[Delivery]:
+        if not unanswered:
+            return []
+        now_ms = self._clock.now_ms()
+        queue.expire(now_ms)
+        return queue.hand_out_again(unanswered, now_ms)
 
     async def _poll(self, queue: _Queue, wait_s: float) -> list[Delivery]:
         loop = asyncio.get_running_loop()
