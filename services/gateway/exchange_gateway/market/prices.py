@@ -1,13 +1,15 @@
 """The reference price of a symbol: last trade, else the best opposite price, else the instrument's own.
 
-Read from the cache that the matcher writes, at most PRICE_AGE_S old. It guards users against slips; the matcher holds
-the same band against its own book, so a price that is out of date costs no safety.
+Read from the cache that the matcher writes, at most PRICE_AGE_S old, and anew where that price would refuse an order.
+It guards users against slips; the matcher holds the same band against its own book, so a price that is out of date
+costs no safety.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -18,11 +20,15 @@ from exchange_core.orders import Side
 from exchange_core.ports import MarketCache
 from exchange_core.topology import order_book_key, price_key
 from exchange_gateway.exact_json import parse_cached
+from exchange_gateway.problems import Code, ProblemError
+from exchange_gateway.stages import Stages
 
 PRICE_AGE_S: Final = 0.2
 CACHE_TIMEOUT_S: Final = 0.1
 CACHE_AWAY_S: Final = 1.0
 """How long the cache is left alone after it did not answer."""
+
+Judged = TypeVar("Judged")
 
 log = structlog.get_logger()
 
@@ -43,6 +49,30 @@ class PriceBoard:
         self._cache = cache
         self._quotes: dict[str, Quote] = {}
         self._fresh_until_s: dict[str, float] = {}
+
+    async def judge(
+        self, instrument: Instrument, side: Side, verdict: Callable[[int], Judged], stages: Stages
+    ) -> Judged:
+        """What `verdict` makes of the reference price, in ticks. What it refuses as outside the band is judged again by
+        the price as it is now: who has just seen the market move is not refused for where it was."""
+        try:
+            return await self._judge_now(instrument, side, verdict, stages)
+        except ProblemError as refusal:
+            if refusal.code is not Code.PRICE_OUT_OF_BAND or self._is_left_alone(instrument.symbol):
+                raise
+        self._fresh_until_s.pop(instrument.symbol, None)
+        return await self._judge_now(instrument, side, verdict, stages)
+
+    async def _judge_now(
+        self, instrument: Instrument, side: Side, verdict: Callable[[int], Judged], stages: Stages
+    ) -> Judged:
+        with stages.measure("book"):
+            reference_price = await self.reference_price(instrument, side)
+        with stages.measure("validate"):
+            return verdict(reference_price)
+
+    def _is_left_alone(self, symbol: str) -> bool:
+        return self._fresh_until_s.get(symbol, 0.0) > asyncio.get_running_loop().time() + PRICE_AGE_S
 
     async def reference_price(self, instrument: Instrument, side: Side) -> int:
         """In ticks. Falls back to what was known, then to the instrument's own, when the cache does not answer."""

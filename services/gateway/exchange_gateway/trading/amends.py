@@ -7,6 +7,7 @@ too little, it refuses with `insufficient_hold`, gives it back, and the order st
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -81,8 +82,9 @@ class AmendDesk:
             found = await self._orders.find(principal.user_id, order_id)
         order = found.order if isinstance(found, OnItsWay) else found
         instrument = self._catalogue.require(order.symbol)
-        with stages.measure("validate"):
-            price, quantity, hold = await self._judge(found, body, instrument)
+        price, quantity, hold = await self._prices.judge(
+            instrument, order.side, partial(_wanted, found, body, instrument), stages
+        )
         command = AmendOrder(
             command_id=self._node.next_id(),
             user_id=principal.user_id,
@@ -114,37 +116,37 @@ class AmendDesk:
         log.info("amend_accepted", order_id=str(order_id), amend_id=str(command.command_id), symbol=order.symbol)
         return Amended(amend_id=command.command_id, found=found)
 
-    async def _judge(
-        self, found: OrderView | OnItsWay, body: Mapping[str, Any], instrument: Instrument
-    ) -> tuple[int, int, int]:
-        """The price (ticks) and the quantity (lots) wanted, and the units to hold in addition; raises ProblemError."""
-        order, filled = (found.order, 0) if isinstance(found, OnItsWay) else (found, found.filled_quantity)
-        if isinstance(found, OrderView) and found.status.is_final:
-            raise ProblemError(Code.ORDER_CLOSED, f"the order is {found.status}", order_status=found.status)
-        if order.order_type is OrderType.MARKET or order.price is None or order.quantity is None:
-            raise invalid("quantity", "a market order cannot be changed")
-        require_trading(instrument)
-        reference_price = await self._prices.reference_price(instrument, order.side)
-        price, quantity = order.price, order.quantity
-        if "price" in body:
-            if order.order_type in MARKET_TYPES:
-                raise invalid("price", f"a {order.order_type} order has no price")
-            price = whole_price("price", decimal(body, "price"), instrument)
-            if price != order.price:
-                _require_in_reach(price, order, reference_price, instrument)
-        if "quantity" in body:
-            quantity = whole_quantity(decimal(body, "quantity"), instrument)
-            if quantity <= filled:
-                raise ProblemError(
-                    Code.QUANTITY_NOT_ABOVE_FILLED, "quantity must be above what is filled", field="quantity"
-                )
-        worth_at = order.trigger_price or reference_price if order.order_type in MARKET_TYPES else price
-        require_worth(worth_at * quantity * instrument.tick_lot_units, instrument)
-        needed = _hold(order.side, price, quantity - filled, instrument)
-        if needed > MAX_AMOUNT_UNITS:
-            raise ProblemError(Code.AMOUNT_OUT_OF_RANGE, "the order is worth too much to be counted", field="quantity")
-        present = _hold(order.side, order.price, order.quantity - filled, instrument)
-        return price, quantity, max(0, needed - present)
+
+def _wanted(
+    found: OrderView | OnItsWay, body: Mapping[str, Any], instrument: Instrument, reference_price: int
+) -> tuple[int, int, int]:
+    """The price (ticks) and the quantity (lots) wanted, and the units to hold in addition; raises ProblemError."""
+    order, filled = (found.order, 0) if isinstance(found, OnItsWay) else (found, found.filled_quantity)
+    if isinstance(found, OrderView) and found.status.is_final:
+        raise ProblemError(Code.ORDER_CLOSED, f"the order is {found.status}", order_status=found.status)
+    if order.order_type is OrderType.MARKET or order.price is None or order.quantity is None:
+        raise invalid("quantity", "a market order cannot be changed")
+    require_trading(instrument)
+    price, quantity = order.price, order.quantity
+    if "price" in body:
+        if order.order_type in MARKET_TYPES:
+            raise invalid("price", f"a {order.order_type} order has no price")
+        price = whole_price("price", decimal(body, "price"), instrument)
+        if price != order.price:
+            _require_in_reach(price, order, reference_price, instrument)
+    if "quantity" in body:
+        quantity = whole_quantity(decimal(body, "quantity"), instrument)
+        if quantity <= filled:
+            raise ProblemError(
+                Code.QUANTITY_NOT_ABOVE_FILLED, "quantity must be above what is filled", field="quantity"
+            )
+    worth_at = order.trigger_price or reference_price if order.order_type in MARKET_TYPES else price
+    require_worth(worth_at * quantity * instrument.tick_lot_units, instrument)
+    needed = _hold(order.side, price, quantity - filled, instrument)
+    if needed > MAX_AMOUNT_UNITS:
+        raise ProblemError(Code.AMOUNT_OUT_OF_RANGE, "the order is worth too much to be counted", field="quantity")
+    present = _hold(order.side, order.price, order.quantity - filled, instrument)
+    return price, quantity, max(0, needed - present)
 
 
 def _hold(side: Side, price: int, remaining: int, instrument: Instrument) -> int:

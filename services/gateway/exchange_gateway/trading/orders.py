@@ -174,10 +174,9 @@ class OrderDesk:
 
     async def _price(self, principal: Principal, request: OrderRequest, stages: Stages, trace_id: str) -> PlaceOrder:
         instrument = self._catalogue.require(request.symbol)
-        with stages.measure("book"):
-            reference_price = await self._prices.reference_price(instrument, request.side)
-        with stages.measure("validate"):
-            order = price_order(
+
+        def verdict(reference_price: int) -> PlaceOrder:
+            return price_order(
                 request,
                 instrument,
                 reference_price,
@@ -186,6 +185,8 @@ class OrderDesk:
                 now_ms=self._clock.now_ms(),
                 trace_id=trace_id,
             )
+
+        order = await self._prices.judge(instrument, request.side, verdict, stages)
         await self._open_orders.require_room(principal.user_id, request, instrument)
         return order
 
