@@ -14,12 +14,13 @@ from unittest.mock import patch
 import exchange_adapters.sim.database_reader
 import exchange_fanout.desk
 import exchange_gateway.routes.ledger
+import exchange_gateway.routes.orders
 import exchange_gateway.trading.orders
 import exchange_matcher.old_commands
 import exchange_matcher.recovery
 import exchange_matcher.worker
 import exchange_persister.notices
-from exchange_adapters.sim import SimDatabaseReader, SimHistory, SimJournal, SimWallets
+from exchange_adapters.sim import SimDatabaseReader, SimHistory, SimJournal, SimRedis, SimWallets
 from exchange_adapters.sim.projections import SimProjection, SimProjections
 from exchange_core.memory import CommandMemory
 from exchange_core.orders import OrderStatus
@@ -54,6 +55,8 @@ _STALLING_AND_DEADLY: Final = Weather(
 _DOUBLED: Final = Weather(events=("twins", "pauses", "pauses"), delay_ms=(0, 20))
 _NO_QUEUE: Final = Weather(rates={"unavailable": 0.2}, events=("outages",), pause_s=0.1)
 _HALTED: Final = Weather(events=("halts",), delay_ms=(0, 20))
+_OVERHEARD: Final = Weather(events=("replays",), pause_s=0.1)
+_OVERHEARD_AND_FORGOTTEN: Final = Weather(events=("replays", "cache_losses"), pause_s=0.1)
 _FORGETFUL: Final = Weather(events=("cache_losses",), delay_ms=(0, 20))
 
 
@@ -278,6 +281,16 @@ ABLATIONS: Final[dict[str, Ablation]] = {
         patches=[(SimWallets, "_refuse", broken.refuse_no_repeat)],
         weather=_FAIR,
         tells=frozenset({"clients: an id names one order", "clients: transfers happen once"}),
+    ),
+    "a signature stands in for no client id": Ablation(
+        patches=[(exchange_gateway.routes.orders, "client_order_id_of", lambda *_: None)],
+        weather=_OVERHEARD_AND_FORGOTTEN,
+        tells=frozenset({"clients: a signature is one order"}),
+    ),
+    "gateways share no signatures": Ablation(
+        patches=[(SimRedis, "claim", broken.claim_alone)],
+        weather=_OVERHEARD,
+        tells=frozenset({"clients: a signature is good once"}),
     ),
     "node numbers are not leased": Ablation(
         patches=[

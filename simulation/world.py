@@ -20,6 +20,7 @@ from exchange_core.ports import Session
 from exchange_core.topology import Topology
 from exchange_matcher.publication import REFRESH_S
 from simulation.clients.desk import Desk
+from simulation.clients.eavesdroppers import Eavesdropper
 from simulation.clients.history import History
 from simulation.clients.listeners import Wants, listeners
 from simulation.clients.operators import Operator, status_path
@@ -28,7 +29,7 @@ from simulation.clients.traders import BOMB_PREFIX, Trader
 from simulation.figures import Figures, failovers
 from simulation.machines.cloud import Taps, build_cloud
 from simulation.machines.determinism import determinism, random_of
-from simulation.machines.directory import OPERATOR, Directory, session_of
+from simulation.machines.directory import OPERATOR, Directory, api_key_of, session_of
 from simulation.machines.hosts import PARTITIONS, Host, Pace, Surroundings
 from simulation.machines.network import Network
 from simulation.machines.processes import SimulationLoop
@@ -126,6 +127,7 @@ class World:
         for user_id in (*DEPOSITS, OPERATOR):
             session = Session(session_id=session_of(user_id), user_id=user_id, created_at_ms=0, expires_at_ms=1 << 62)
             await self.cloud.sessions.put(session)
+            await self.cloud.api_keys.put(api_key_of(user_id))
         for host in self.hosts.values():
             host.start()
         self._background = [asyncio.ensure_future(self._supervise())]
@@ -174,6 +176,9 @@ class World:
         clients.append(Operator(self._desk, random_of(self.seed, OPERATOR), has_halts=has_halts, ending=ending))
         reading = random_of(self.seed, "reader")
         clients.append(Reader(self._desk, reading, self.history, pause_s=pause_s(), ending=ending))
+        if "replays" in self.weather.events:
+            listening = random_of(self.seed, "eavesdropper")
+            clients.append(Eavesdropper(self._desk, listening, pause_s=pause_s(), ending=ending))
         working = [asyncio.ensure_future(client.run()) for client in clients]
         await self._storm.rage(self.weather.chaos_s)
         ending.set()
@@ -273,6 +278,8 @@ class World:
         for host in self.hosts.values():
             for (_, fault), count in host.faults.injected.items():
                 figures.faults[str(fault)] += count
+        signatures = [call.signature for call in self.history.calls if call.signature]
+        figures.faults["replays"] += len(signatures) - len(set(signatures))
         for call in self.history.calls:
             if call.is_promise and call.request is not None:
                 is_bomb = str(call.request.get("client_order_id", "")).startswith(BOMB_PREFIX)

@@ -11,11 +11,16 @@ from crossbook.audit.folded_orders import FoldedOrder
 from exchange_core.events import FundsDeposited, FundsWithdrawn
 from exchange_core.money import to_steps
 from exchange_core.orders import OrderStatus
+from exchange_gateway.access.redis_patience import REDIS_TIMEOUT_S
 from simulation.clients.history import Call, Fate, History
 from simulation.clients.readers import promised_commands
 from simulation.market import LOTS, QUOTE_UNIT, SYMBOLS, TICKS
+from simulation.trouble.weather import Weather
 from simulation.world import Aftermath
 
+_KEEPS_MARKS_APART: Final = frozenset({"outages", "cache_losses", "pauses", "suspends", "clock_steps"})
+"""What keeps a gateway from finding another's mark of a signature, or from asking in time."""
+_TURNED_AWAY: Final = frozenset({"request_replayed", "timestamp_outside_window", "api_key_invalid"})
 ClientCheck = Callable[[History, JournalFold, Aftermath], Iterator[str]]
 
 
@@ -145,6 +150,36 @@ def final_read(order_id: int, history: History, call: Call) -> int:
     )
 
 
+def signatures_are_one_order(history: History, _: JournalFold, __: Aftermath) -> Iterator[str]:
+    """A signed request is one order, whoever sends it again, and wherever."""
+    orders: dict[str, set[int]] = defaultdict(set)
+    for call in history.calls:
+        if call.signature and call.is_promise and call.order_id is not None:
+            orders[call.signature].add(call.order_id)
+    for signature, order_ids in orders.items():
+        if len(order_ids) > 1:
+            yield f"the request signed {signature[:8]} was said to be orders {sorted(order_ids)}"
+
+
+def signatures_are_good_once(history: History, _: JournalFold, aftermath: Aftermath) -> Iterator[str]:
+    """Where Redis is there and clocks agree, whoever sends a signed request again is turned away, at every gateway."""
+    if not _shares_marks(aftermath.weather):
+        return
+    passed: dict[str, list[int]] = defaultdict(list)
+    for call in history.calls:
+        if call.signature and (call.is_promise or (call.is_conclusive_refusal and call.code not in _TURNED_AWAY)):
+            passed[call.signature].append(call.number)
+    for signature, calls in passed.items():
+        if len(calls) > 1:
+            yield f"the request signed {signature[:8]} was let in by calls {calls}"
+
+
+def _shares_marks(weather: Weather) -> bool:
+    """Whether every gateway finds in Redis what the others have written there, and in time."""
+    is_slow = weather.delay_ms[1] > REDIS_TIMEOUT_S * 1000 / 2
+    return not is_slow and "unavailable" not in weather.rates and not set(weather.events) & _KEEPS_MARKS_APART
+
+
 def transfers_happen_once(history: History, fold: JournalFold, aftermath: Aftermath) -> Iterator[str]:
     """A transfer id moves funds at most once, and one that was accepted is in the journal."""
     moved: dict[str, int] = defaultdict(int)
@@ -172,6 +207,8 @@ CLIENT_CHECKS: Final[dict[str, ClientCheck]] = {
     "clients: commands are journaled": commands_are_journaled,
     "clients: reads are true": reads_are_true,
     "clients: transfers happen once": transfers_happen_once,
+    "clients: a signature is one order": signatures_are_one_order,
+    "clients: a signature is good once": signatures_are_good_once,
 }
 
 

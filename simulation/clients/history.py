@@ -16,7 +16,7 @@ class Fate(StrEnum):
 @dataclass(slots=True, kw_only=True)
 class Call:
     """One request. `at_ms` and `ended_ms` are milliseconds of virtual time; status, code and answer are there only if
-    `fate` is answered."""
+    `fate` is answered. `signature` is that of a request that was signed; a replay has the same."""
 
     number: int
     user_id: str
@@ -25,6 +25,7 @@ class Call:
     at_ms: int
     request: dict[str, Any] | None = None
     target: str | None = None
+    signature: str = ""
     ended_ms: int = 0
     fate: Fate = Fate.NOT_SENT
     status: int = 0

@@ -19,6 +19,7 @@ _REMEMBERED: Final = 12
 _CLIENT_IDS: Final = 40
 _RETRY_SHARE: Final = 0.6
 _WAITING_SHARE: Final = 0.2
+_SIGNED_SHARE: Final = 0.3
 
 
 class Trader:
@@ -114,7 +115,7 @@ class Trader:
     async def _persist(self, kind: str, method: str, path: str, body: dict[str, Any], *, may_retry: bool) -> None:
         """Send it; where the answer is unknown, perhaps send it again, perhaps elsewhere."""
         for _ in range(RETRIES_MAX):
-            call = await self._command(kind, method, path, body=body)
+            call = await self._command(kind, method, path, body=body, is_signed=self._random.random() < _SIGNED_SHARE)
             if call.is_promise:
                 self._remember(call.answer["order_id"])
                 return

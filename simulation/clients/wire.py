@@ -4,6 +4,7 @@ As small as the tests of a protocol may be: the servers on the other side are th
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -66,21 +67,21 @@ async def request(
     method: str,
     path: str,
     *,
-    token: str,
+    credentials: Mapping[str, str],
     trace: int,
-    body: Any = None,
+    payload: bytes = b"",
     wait_s: int = 0,
     timeout_s: float,
 ) -> Answer:
-    """One request on a connection of its own. `trace` numbers it for the services' logs and the journal; for `wait_s`
-    the answer may wait for what becomes of it.
+    """One request on a connection of its own. `credentials` are the headers that say who sends it, `trace` numbers it
+    for the services' logs and the journal; for `wait_s` the answer may wait for what becomes of it.
 
     Raises NotSent or NoAnswer.
     """
-    payload = b"" if body is None else orjson.dumps(body)
     prefer = f"Prefer: wait={wait_s}\r\n" if wait_s else ""
+    who = "".join(f"{name}: {value}\r\n" for name, value in credentials.items())
     head = (
-        f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n{prefer}"
+        f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n{who}{prefer}"
         f"traceparent: 00-{trace:032x}-{1:016x}-01\r\nConnection: close\r\nContent-Length: {len(payload)}\r\n\r\n"
     )
     answer: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()

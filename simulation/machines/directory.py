@@ -1,4 +1,5 @@
-"""Who may log in: users of a simulated pool, with tokens signed once for all worlds of this interpreter."""
+"""Who may log in: users of a simulated pool, with tokens signed once for all worlds of this interpreter, and an API key
+each."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -8,6 +9,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from exchange_adapters.sim import START_MS
+from exchange_core.ports import ApiKey, KeyScope
+from exchange_gateway.access.api_keys import KeyRing
 from exchange_gateway.access.identity import IssuedTokens
 from exchange_gateway.problems import Code, ProblemError
 
@@ -15,6 +18,8 @@ ISSUER: Final = "https://simulated.example/pool"
 CLIENT_ID: Final = "simulation"
 OPERATOR: Final = "operator"
 TOKEN_LIFETIME_S: Final = 24 * 3600
+MASTER: Final = "5e" * 32
+"""The gateways' master secret, by which API keys have theirs."""
 _KEY_ID: Final = "simulated-key"
 
 
@@ -49,6 +54,27 @@ def token_of(user_id: str) -> str:
         "cognito:groups": ["operators"] if user_id == OPERATOR else [],
     }
     return jwt.encode(claims, _signing_key(), algorithm="RS256", headers={"kid": _KEY_ID})
+
+
+def api_key_of(user_id: str) -> ApiKey:
+    """The one API key that a user has."""
+    return ApiKey(
+        user_id=user_id,
+        key_id=f"{user_id}.{0:016x}",
+        name="simulated",
+        scopes=frozenset({KeyScope.TRADE}),
+        salt=b"salt",
+        master="1",
+        created_at_ms=0,
+    )
+
+
+@cache
+def secret_of(user_id: str) -> bytes:
+    """What its requests are signed with."""
+    secret = KeyRing({"1": bytes.fromhex(MASTER)}).secret(api_key_of(user_id))
+    assert secret is not None, "its master is there"
+    return secret.encode()
 
 
 class Directory:

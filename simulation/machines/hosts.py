@@ -27,7 +27,7 @@ from exchange_adapters.sim import Faults, SimClock, SimCloud
 from exchange_adapters.sim.settled import SimSettledRows
 from exchange_adapters.system import Readiness
 from exchange_core.ports import SettledRows
-from simulation.machines.directory import CLIENT_ID, ISSUER, Directory
+from simulation.machines.directory import CLIENT_ID, ISSUER, MASTER, Directory
 from simulation.machines.network import Network
 from simulation.machines.processes import Process, SimulationLoop
 from simulation.machines.remote import Listener, Remote
@@ -36,7 +36,6 @@ HTTP_PORT: Final = 80
 PARTITIONS: Final = 2
 _NOWHERE: Final = SecretStr("redis://simulated")
 _KEYS_URL: Final = "http://simulated/keys"
-_MASTERS: Final = {"1": SecretStr("5e" * 32)}
 _DATABASE: Final = SecretStr("postgresql://simulated")
 
 
@@ -235,7 +234,7 @@ class Host:
             cognito_issuer=ISSUER,
             cognito_jwks_url=_KEYS_URL,
             rate_limit_scale=1_000,
-            api_key_masters=_MASTERS,
+            api_key_masters={"1": SecretStr(MASTER)},
         )
         redis = self._remote(view, "redis")
         ports = exchange_gateway.app.Ports(

@@ -41,8 +41,10 @@ _READS: Final = (
     "reader.query",
     "settled.query",
     "sessions.get",
+    "api_keys.get",
     "redis.publish",
     "redis.get",
+    "redis.claim",
     "redis.subscribe",
     "redis.add",
     "connections.put",
@@ -71,13 +73,14 @@ EVENTS: Final = (
     "poison",
     "bombs",
     "halts",
+    "replays",
     "clock_steps",
     "reshards",
     "suspends",
 )
 """Kinds of what happens now and then: see `Storm`."""
-BY_CLIENTS: Final = ("bombs", "halts")
-"""Those of them that traders and the operator bring, not the storm."""
+BY_CLIENTS: Final = ("bombs", "halts", "replays")
+"""Those of them that traders, the operator and an eavesdropper bring, not the storm."""
 STORES: Final = (
     "wallets",
     "sqs",
