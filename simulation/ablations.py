@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 from unittest.mock import patch
 
+import exchange_adapters.sessions
 import exchange_adapters.sim.database_reader
 import exchange_fanout.desk
+import exchange_gateway.access.api_keys
 import exchange_gateway.routes.ledger
 import exchange_gateway.routes.orders
 import exchange_gateway.trading.orders
@@ -57,6 +59,7 @@ _NO_QUEUE: Final = Weather(rates={"unavailable": 0.2}, events=("outages",), paus
 _HALTED: Final = Weather(events=("halts",), delay_ms=(0, 20))
 _OVERHEARD: Final = Weather(events=("replays",), pause_s=0.1)
 _OVERHEARD_AND_FORGOTTEN: Final = Weather(events=("replays", "cache_losses"), pause_s=0.1)
+_UNHEARD: Final = Weather(rates={"lost_messages": 0.6})
 _FORGETFUL: Final = Weather(events=("cache_losses",), delay_ms=(0, 20))
 
 
@@ -150,7 +153,7 @@ ABLATIONS: Final[dict[str, Ablation]] = {
         weather=Weather(
             events=("suspends", "outages", "outages", "outages"), delay_ms=(0, 1_500), pause_s=0.1, chaos_s=50.0
         ),
-        tells=frozenset({"clients: cancels come true", "clients: commands are journaled"}),
+        tells=frozenset({"clients: commands are journaled"}),
     ),
     "old cancels are not looked for": Ablation(
         patches=[(exchange_matcher.worker, "carried_out", broken.none_carried_out)],
@@ -291,6 +294,16 @@ ABLATIONS: Final[dict[str, Ablation]] = {
         patches=[(SimRedis, "claim", broken.claim_alone)],
         weather=_OVERHEARD,
         tells=frozenset({"clients: a signature is good once"}),
+    ),
+    "log-ins are believed for ever": Ablation(
+        patches=[(exchange_adapters.sessions, "SESSION_CACHE_S", math.inf)],
+        weather=_UNHEARD,
+        tells=frozenset({"clients: what was ended is over"}),
+    ),
+    "keys are believed for ever": Ablation(
+        patches=[(exchange_gateway.access.api_keys, "KEY_CACHE_S", math.inf)],
+        weather=_UNHEARD,
+        tells=frozenset({"clients: what was ended is over"}),
     ),
     "node numbers are not leased": Ablation(
         patches=[

@@ -12,6 +12,8 @@ USERS: Final = ("ann", "bob", "cyd")
 BUYER: Final = "dee"
 SELLER: Final = "eli"
 """Trade only when the storm is over, so that they have what that takes: the users may have spent all of theirs."""
+LEAVER: Final = "fay"
+"""Has no funds, and more sessions and keys than the others."""
 SYMBOLS: Final = ("BTCUSDT", "ETHBTC", "ETHUSDT")
 PARTITION_OF: Final = {"BTCUSDT": 0, "ETHBTC": 0, "ETHUSDT": 1}
 DEPOSITS: Final = {

@@ -16,12 +16,13 @@ from typing import Any, Final
 
 from exchange_adapters.sim import SimClock, SimCloud
 from exchange_core.instruments import SymbolStatus
-from exchange_core.ports import Session
 from exchange_core.topology import Topology
 from exchange_matcher.publication import REFRESH_S
+from simulation.clients.credentials import Key, LogIn
 from simulation.clients.desk import Desk
 from simulation.clients.eavesdroppers import Eavesdropper
 from simulation.clients.history import History
+from simulation.clients.leavers import LEFT_MAX, Leaver
 from simulation.clients.listeners import Wants, listeners
 from simulation.clients.operators import Operator, status_path
 from simulation.clients.readers import Reader
@@ -33,7 +34,7 @@ from simulation.machines.directory import OPERATOR, Directory, api_key_of, sessi
 from simulation.machines.hosts import PARTITIONS, Host, Pace, Surroundings
 from simulation.machines.network import Network
 from simulation.machines.processes import SimulationLoop
-from simulation.market import BUYER, DEPOSITS, SYMBOLS, USERS, listing
+from simulation.market import BUYER, DEPOSITS, LEAVER, SYMBOLS, USERS, listing
 from simulation.probe import Probe, trade_ids
 from simulation.trouble.bombs import armed
 from simulation.trouble.bounds import tightened
@@ -124,10 +125,10 @@ class World:
         return self._aftermath(unsettled)
 
     async def _open(self) -> None:
-        for user_id in (*DEPOSITS, OPERATOR):
-            session = Session(session_id=session_of(user_id), user_id=user_id, created_at_ms=0, expires_at_ms=1 << 62)
-            await self.cloud.sessions.put(session)
-            await self.cloud.api_keys.put(api_key_of(user_id))
+        users = [(user_id, 0) for user_id in (*DEPOSITS, OPERATOR, LEAVER)]
+        for user_id, number in (*users, *((LEAVER, number) for number in range(1, LEFT_MAX + 1))):
+            await self.cloud.sessions.put(session_of(user_id, number))
+            await self.cloud.api_keys.put(api_key_of(user_id, number))
         for host in self.hosts.values():
             host.start()
         self._background = [asyncio.ensure_future(self._supervise())]
@@ -176,6 +177,9 @@ class World:
         clients.append(Operator(self._desk, random_of(self.seed, OPERATOR), has_halts=has_halts, ending=ending))
         reading = random_of(self.seed, "reader")
         clients.append(Reader(self._desk, reading, self.history, pause_s=pause_s(), ending=ending))
+        for kind in (LogIn, Key):
+            leaving = random_of(self.seed, f"leaver by {kind.__name__}")
+            clients.append(Leaver(self._desk, leaving, kind, ending=ending))
         if "replays" in self.weather.events:
             listening = random_of(self.seed, "eavesdropper")
             clients.append(Eavesdropper(self._desk, listening, pause_s=pause_s(), ending=ending))

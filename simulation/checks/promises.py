@@ -21,6 +21,8 @@ from simulation.world import Aftermath
 _KEEPS_MARKS_APART: Final = frozenset({"outages", "cache_losses", "pauses", "suspends", "clock_steps"})
 """What keeps a gateway from finding another's mark of a signature, or from asking in time."""
 _TURNED_AWAY: Final = frozenset({"request_replayed", "timestamp_outside_window", "api_key_invalid"})
+_ENDED_WITHIN_MS: Final = 5_000
+"""ADR 4."""
 ClientCheck = Callable[[History, JournalFold, Aftermath], Iterator[str]]
 
 
@@ -174,6 +176,18 @@ def signatures_are_good_once(history: History, _: JournalFold, aftermath: Afterm
             yield f"the request signed {signature[:8]} was let in by calls {calls}"
 
 
+def what_was_ended_is_over(history: History, _: JournalFold, __: Aftermath) -> Iterator[str]:
+    """A log-in or an API key that was ended lets nobody in who comes more than five seconds later, at any gateway."""
+    ended: dict[str, int] = {}
+    for call in history.calls:
+        if call.is_leave and call.target is not None:
+            ended.setdefault(call.target, call.ended_ms)
+    for call in history.calls:
+        since_ms = call.at_ms - ended.get(call.credential, call.at_ms)
+        if since_ms > _ENDED_WITHIN_MS and call.fate is Fate.ANSWERED and call.status < 400:
+            yield f"{call.credential} was let in by {call.host} {since_ms} ms after its end"
+
+
 def _shares_marks(weather: Weather) -> bool:
     """Whether every gateway finds in Redis what the others have written there, and in time."""
     is_slow = weather.delay_ms[1] > REDIS_TIMEOUT_S * 1000 / 2
@@ -209,6 +223,7 @@ CLIENT_CHECKS: Final[dict[str, ClientCheck]] = {
     "clients: transfers happen once": transfers_happen_once,
     "clients: a signature is one order": signatures_are_one_order,
     "clients: a signature is good once": signatures_are_good_once,
+    "clients: what was ended is over": what_was_ended_is_over,
 }
 
 

@@ -2,25 +2,53 @@
 
 import hmac
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from simulation.machines.directory import api_key_of, secret_of, token_of
-
-
-def bearer(user_id: str) -> Mapping[str, str]:
-    """The header of whoever has logged in."""
-    return {"Authorization": f"Bearer {token_of(user_id)}"}
+from simulation.machines.directory import api_key_of, secret_of, session_of, token_of
 
 
-def signed(user_id: str, at_ms: int, method: str, path: str, payload: bytes) -> Mapping[str, str]:
-    """The headers of a request that is signed at this moment, in milliseconds since 1970."""
-    text = f"{at_ms}\n{method}\n{path}\n".encode() + payload
-    return {
-        "X-Crossbook-Key": api_key_of(user_id).key_id,
-        "X-Crossbook-Timestamp": str(at_ms),
-        "X-Crossbook-Signature": hmac.digest(secret_of(user_id), text, "sha256").hex(),
-    }
+@dataclass(frozen=True, slots=True)
+class LogIn:
+    """One of the user's sessions."""
+
+    user_id: str
+    number: int = 0
+
+    @property
+    def name(self) -> str:
+        """The session's id."""
+        return session_of(self.user_id, self.number).session_id
+
+    def headers(self, _: int, __: str, ___: str, ____: bytes) -> Mapping[str, str]:
+        """The same for every request."""
+        return {"Authorization": f"Bearer {token_of(self.user_id, self.number)}"}
 
 
-def signature_in(credentials: Mapping[str, str]) -> str:
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One of the user's API keys."""
+
+    user_id: str
+    number: int = 0
+
+    @property
+    def name(self) -> str:
+        """The key's id."""
+        return api_key_of(self.user_id, self.number).key_id
+
+    def headers(self, at_ms: int, method: str, path: str, payload: bytes) -> Mapping[str, str]:
+        """Those of a request that is signed at this moment, in milliseconds since 1970."""
+        text = f"{at_ms}\n{method}\n{path}\n".encode() + payload
+        return {
+            "X-Crossbook-Key": self.name,
+            "X-Crossbook-Timestamp": str(at_ms),
+            "X-Crossbook-Signature": hmac.digest(secret_of(self.user_id, self.number), text, "sha256").hex(),
+        }
+
+
+Credential = LogIn | Key
+
+
+def signature_in(headers: Mapping[str, str]) -> str:
     """The signature; "" of a request that bears a token."""
-    return credentials.get("X-Crossbook-Signature", "")
+    return headers.get("X-Crossbook-Signature", "")

@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from exchange_adapters.sim import START_MS
-from simulation.clients.credentials import bearer, signature_in, signed
+from simulation.clients.credentials import Credential, LogIn, signature_in
 from simulation.clients.history import Call, Fate, History
 from simulation.clients.wire import Answer, NoAnswer, NotSent, request
 from simulation.machines.hosts import HTTP_PORT
@@ -20,15 +20,27 @@ RETRIES_MAX: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SignedRequest:
-    """All of a signed request, as somebody on its way can see it, and send it again."""
+class Prepared:
+    """All of a request but where it goes. Somebody on its way can see it, and send it again."""
 
     user_id: str
     kind: str
     method: str
     path: str
-    body: dict[str, Any]
-    credentials: Mapping[str, str]
+    body: dict[str, Any] | None
+    payload: bytes
+    target: str | None
+    wait_s: int
+    credential: str
+    headers: Mapping[str, str]
+
+    @property
+    def means(self) -> dict[str, Any] | None:
+        """What it asks for: a signed order without a client id is given one by the gateway (ADR 9)."""
+        signature = signature_in(self.headers)
+        if not signature or self.body is None or "client_order_id" in self.body:
+            return self.body
+        return self.body | {"client_order_id": f"signed-{signature[:32]}-0"}
 
 
 class Desk:
@@ -38,7 +50,7 @@ class Desk:
         self._network = network
         self._history = history
         self.gateways = gateways
-        self.signed: list[SignedRequest] = []
+        self.signed: list[Prepared] = []
 
     async def call(
         self,
@@ -51,66 +63,53 @@ class Desk:
         body: dict[str, Any] | None = None,
         target: str | None = None,
         wait_s: int = 0,
-        is_signed: bool = False,
+        by: Credential | None = None,
     ) -> Call:
-        """One request to one gateway, signed with the user's API key or under his token; never raises for what the
+        """One request to one gateway, by the user's first log-in unless it says otherwise; never raises for what the
         world does to it."""
         payload = b"" if body is None else orjson.dumps(body)
-        credentials = bearer(user_id)
-        if is_signed:
-            assert body is not None, "only orders are signed here"
-            credentials = signed(user_id, START_MS + now_ms(), method, path, payload)
-            self.signed.append(
-                SignedRequest(user_id=user_id, kind=kind, method=method, path=path, body=body, credentials=credentials)
-            )
-        call = self._noted(user_id, kind, host, body, target, credentials)
-        return await self._sent(call, method, path, payload, credentials, wait_s)
-
-    async def replay(self, overheard: SignedRequest, *, host: str) -> Call:
-        """The very same once more, to any gateway."""
-        call = self._noted(overheard.user_id, overheard.kind, host, overheard.body, None, overheard.credentials)
-        payload = orjson.dumps(overheard.body)
-        return await self._sent(call, overheard.method, overheard.path, payload, overheard.credentials, 0)
-
-    def _noted(
-        self,
-        user_id: str,
-        kind: str,
-        host: str,
-        body: dict[str, Any] | None,
-        target: str | None,
-        credentials: Mapping[str, str],
-    ) -> Call:
-        signature = signature_in(credentials)
-        if signature and body is not None and "client_order_id" not in body:
-            body = body | {"client_order_id": f"signed-{signature[:32]}-0"}  # as the gateway makes it, by ADR 9
-        call = Call(
-            number=len(self._history.calls) + 1,
+        by = by or LogIn(user_id)
+        prepared = Prepared(
             user_id=user_id,
             kind=kind,
-            host=host,
-            at_ms=now_ms(),
-            request=body,
+            method=method,
+            path=path,
+            body=body,
+            payload=payload,
             target=target,
-            signature=signature,
+            wait_s=wait_s,
+            credential=by.name,
+            headers=by.headers(START_MS + now_ms(), method, path, payload),
+        )
+        if signature_in(prepared.headers):
+            self.signed.append(prepared)
+        return await self.send(prepared, host=host)
+
+    async def send(self, prepared: Prepared, *, host: str) -> Call:
+        """The very same bytes, for the first time or again."""
+        call = Call(
+            number=len(self._history.calls) + 1,
+            user_id=prepared.user_id,
+            kind=prepared.kind,
+            host=host,
+            credential=prepared.credential,
+            at_ms=now_ms(),
+            request=prepared.means,
+            target=prepared.target,
+            signature=signature_in(prepared.headers),
         )
         self._history.calls.append(call)
-        return call
-
-    async def _sent(
-        self, call: Call, method: str, path: str, payload: bytes, credentials: Mapping[str, str], wait_s: int
-    ) -> Call:
         try:
             answer: Answer = await request(
                 self._network,
-                call.host,
+                host,
                 HTTP_PORT,
-                method,
-                path,
-                credentials=credentials,
+                prepared.method,
+                prepared.path,
+                headers=prepared.headers,
                 trace=call.number,
-                payload=payload,
-                wait_s=wait_s,
+                payload=prepared.payload,
+                wait_s=prepared.wait_s,
                 timeout_s=REQUEST_TIMEOUT_S,
             )
         except NotSent:

@@ -24,5 +24,5 @@ class Eavesdropper:
         while not self._ending.is_set():
             if overheard := self._desk.signed[-_HEARD_MAX:]:
                 host = self._random.choice(self._desk.gateways)
-                await self._desk.replay(self._random.choice(overheard), host=host)
+                await self._desk.send(self._random.choice(overheard), host=host)
             await asyncio.sleep(self._random.uniform(0, 2 * self._pause_s))

@@ -16,12 +16,14 @@ class Fate(StrEnum):
 @dataclass(slots=True, kw_only=True)
 class Call:
     """One request. `at_ms` and `ended_ms` are milliseconds of virtual time; status, code and answer are there only if
-    `fate` is answered. `signature` is that of a request that was signed; a replay has the same."""
+    `fate` is answered. `credential` names the session or the API key; `signature` is that of a request that was signed,
+    and a replay has the same."""
 
     number: int
     user_id: str
     kind: str
     host: str
+    credential: str
     at_ms: int
     request: dict[str, Any] | None = None
     target: str | None = None
@@ -47,6 +49,11 @@ class Call:
     def is_conclusive_refusal(self) -> bool:
         """Whether the exchange said no, for good. 5xx says: not known."""
         return self.fate is Fate.ANSWERED and 400 <= self.status < 500
+
+    @property
+    def is_leave(self) -> bool:
+        """Whether the session or key in `target` has ended: now (204), or by an earlier try whose answer was lost."""
+        return self.kind == "leave" and self.fate is Fate.ANSWERED and self.status in (204, 401, 404)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from exchange_adapters.sim import START_MS
 from exchange_core.market_data import timestamp_text
+from simulation.clients.credentials import Key
 from simulation.clients.desk import RETRIES_MAX, Desk, now_ms
 from simulation.clients.history import Call
 from simulation.market import LOTS, SPREAD_TICKS, SYMBOLS, TICKS, steps_text
@@ -115,7 +116,8 @@ class Trader:
     async def _persist(self, kind: str, method: str, path: str, body: dict[str, Any], *, may_retry: bool) -> None:
         """Send it; where the answer is unknown, perhaps send it again, perhaps elsewhere."""
         for _ in range(RETRIES_MAX):
-            call = await self._command(kind, method, path, body=body, is_signed=self._random.random() < _SIGNED_SHARE)
+            by = Key(self._user_id) if self._random.random() < _SIGNED_SHARE else None
+            call = await self._command(kind, method, path, body=body, by=by)
             if call.is_promise:
                 self._remember(call.answer["order_id"])
                 return

@@ -67,19 +67,19 @@ async def request(
     method: str,
     path: str,
     *,
-    credentials: Mapping[str, str],
+    headers: Mapping[str, str],
     trace: int,
     payload: bytes = b"",
     wait_s: int = 0,
     timeout_s: float,
 ) -> Answer:
-    """One request on a connection of its own. `credentials` are the headers that say who sends it, `trace` numbers it
-    for the services' logs and the journal; for `wait_s` the answer may wait for what becomes of it.
+    """One request on a connection of its own. `headers` say who sends it, `trace` numbers it for the services' logs
+    and the journal; for `wait_s` the answer may wait for what becomes of it.
 
     Raises NotSent or NoAnswer.
     """
     prefer = f"Prefer: wait={wait_s}\r\n" if wait_s else ""
-    who = "".join(f"{name}: {value}\r\n" for name, value in credentials.items())
+    who = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     head = (
         f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n{who}{prefer}"
         f"traceparent: 00-{trace:032x}-{1:016x}-01\r\nConnection: close\r\nContent-Length: {len(payload)}\r\n\r\n"

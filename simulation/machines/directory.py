@@ -1,5 +1,7 @@
-"""Who may log in: users of a simulated pool, with tokens signed once for all worlds of this interpreter, and an API key
-each."""
+"""Who may come in: users of a simulated pool, with tokens signed once for all worlds of this interpreter, and API keys.
+
+A user's sessions and keys are numbered, and there from the beginning; everybody has number 0.
+"""
 
 from collections.abc import Mapping
 from functools import cache
@@ -9,7 +11,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from exchange_adapters.sim import START_MS
-from exchange_core.ports import ApiKey, KeyScope
+from exchange_core.ports import ApiKey, KeyScope, Session
 from exchange_gateway.access.api_keys import KeyRing
 from exchange_gateway.access.identity import IssuedTokens
 from exchange_gateway.problems import Code, ProblemError
@@ -34,21 +36,21 @@ def _public_keys() -> Mapping[str, Any]:
     return {"keys": [{**public, "kid": _KEY_ID, "use": "sig", "alg": "RS256"}]}
 
 
-def session_of(user_id: str) -> str:
-    """The one session that a user has."""
-    return f"session-{user_id}"
+def session_of(user_id: str, number: int = 0) -> Session:
+    """One of the user's sessions."""
+    return Session(session_id=f"session-{user_id}-{number}", user_id=user_id, created_at_ms=0, expires_at_ms=1 << 62)
 
 
 @cache
-def token_of(user_id: str) -> str:
-    """An access token that outlives every simulation."""
+def token_of(user_id: str, number: int = 0) -> str:
+    """An access token of that session, which outlives every simulation."""
     issued_s = START_MS // 1000 - 3600
     claims = {
         "sub": user_id,
         "iss": ISSUER,
         "client_id": CLIENT_ID,
         "token_use": "access",
-        "origin_jti": session_of(user_id),
+        "origin_jti": session_of(user_id, number).session_id,
         "iat": issued_s,
         "exp": issued_s + TOKEN_LIFETIME_S,
         "cognito:groups": ["operators"] if user_id == OPERATOR else [],
@@ -56,13 +58,13 @@ def token_of(user_id: str) -> str:
     return jwt.encode(claims, _signing_key(), algorithm="RS256", headers={"kid": _KEY_ID})
 
 
-def api_key_of(user_id: str) -> ApiKey:
-    """The one API key that a user has."""
+def api_key_of(user_id: str, number: int = 0) -> ApiKey:
+    """One of the user's API keys."""
     return ApiKey(
         user_id=user_id,
-        key_id=f"{user_id}.{0:016x}",
+        key_id=f"{user_id}.{number:016x}",
         name="simulated",
-        scopes=frozenset({KeyScope.TRADE}),
+        scopes=frozenset({KeyScope.READ, KeyScope.TRADE}),
         salt=b"salt",
         master="1",
         created_at_ms=0,
@@ -70,9 +72,9 @@ def api_key_of(user_id: str) -> ApiKey:
 
 
 @cache
-def secret_of(user_id: str) -> bytes:
-    """What its requests are signed with."""
-    secret = KeyRing({"1": bytes.fromhex(MASTER)}).secret(api_key_of(user_id))
+def secret_of(user_id: str, number: int = 0) -> bytes:
+    """What is signed with, where that key is used."""
+    secret = KeyRing({"1": bytes.fromhex(MASTER)}).secret(api_key_of(user_id, number))
     assert secret is not None, "its master is there"
     return secret.encode()
 

@@ -21,7 +21,7 @@ class ShortCache(Generic[Value]):
         self._age_max_s = age_max_s
         self._size_max = size_max
         self._known: OrderedDict[str, tuple[Value, float]] = OrderedDict()
-        self._asking: dict[str, asyncio.Future[Value | None]] = {}
+        self._asking: dict[str, tuple[asyncio.Future[Value | None], float]] = {}
 
     async def get(self, key: str) -> Value | None:
         """The store's answer, at most `age_max_s` old. Raises what `read` raises."""
@@ -36,14 +36,14 @@ class ShortCache(Generic[Value]):
         self._asking.pop(key, None)
 
     async def _ask(self, key: str) -> Value | None:
-        """Read the store; those who come meanwhile wait for the same answer."""
-        asked = self._asking.get(key)
-        if asked is not None:
-            return await asyncio.shield(asked)
+        """Read the store; those who come meanwhile wait for the same answer, unless it may be too old for them."""
         loop = asyncio.get_running_loop()
+        asked = self._asking.get(key)
+        if asked is not None and loop.time() < asked[1]:
+            return await asyncio.shield(asked[0])
         answer: asyncio.Future[Value | None] = loop.create_future()
-        self._asking[key] = answer
         expires_s = loop.time() + self._age_max_s
+        asking = self._asking[key] = (answer, expires_s)
         try:
             value = await self._read(key)
         except BaseException as error:
@@ -52,12 +52,12 @@ class ShortCache(Generic[Value]):
             raise
         else:
             answer.set_result(value)
-            if value is not None and self._asking.get(key) is answer:
+            if value is not None and self._asking.get(key) is asking:
                 self._known[key] = (value, expires_s)
                 self._known.move_to_end(key)
                 if len(self._known) > self._size_max:
                     self._known.popitem(last=False)
             return value
         finally:
-            if self._asking.get(key) is answer:
+            if self._asking.get(key) is asking:
                 del self._asking[key]
