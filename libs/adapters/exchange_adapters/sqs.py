@@ -3,6 +3,7 @@
 A queue's URL is asked for at its first use and kept.
 """
 
+import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -100,12 +101,12 @@ class SqsCommandSource:
 
         What SQS hands to a connection that is gone stays invisible, and its groups blocked, until the visibility runs
         out, but for who asks again with the same attempt id (ADR 20): so does the next call after one that raised
-        Unavailable or was cancelled. What it gets counts as received twice. One call at a time for a partition.
+        Unavailable or was cancelled. What it gets counts as received twice.
         """
         whole_s = min(_WAIT_MAX_S, max(0, math.ceil(wait_s)))
         url = await self._urls.of(partition)
-        is_asked_again = partition in self._unanswered
-        attempt_id = self._unanswered.setdefault(partition, str(uuid4()))
+        unanswered = self._unanswered.pop(partition, None)
+        attempt_id = unanswered or str(uuid4())
         try:
             async with reading(whole_s + CALL_TIMEOUT_S):
                 response = await self._client.receive_message(
@@ -115,16 +116,15 @@ class SqsCommandSource:
                     MessageSystemAttributeNames=_ATTRIBUTES,
                     ReceiveRequestAttemptId=attempt_id,
                 )
-        except Unavailable:
+        except (Unavailable, asyncio.CancelledError):
+            self._unanswered[partition] = attempt_id
             raise
-        except PortError as error:  # refused or throttled: SQS takes the id for no other call
-            del self._unanswered[partition]
-            if is_asked_again and isinstance(error, Fatal):
-                raise Unavailable(f"the attempt is over: {error}") from error
-            raise
-        del self._unanswered[partition]
+        except Fatal as error:  # as Throttled: SQS takes the id for no other call
+            if unanswered is None:
+                raise
+            raise Unavailable(f"the attempt is over: {error}") from error
         deliveries = [_delivery(message) for message in response.get("Messages", [])]
-        return [received_again(one) for one in deliveries] if is_asked_again else deliveries
+        return [received_again(one) for one in deliveries] if unanswered else deliveries
 
     async def delete(self, partition: int, receipts: Sequence[str]) -> None:
         """Acknowledge up to ten. A receipt whose visibility ran out is passed over: the repeat is dropped later.

@@ -1,5 +1,6 @@
 """A receive whose answer was lost is asked again under its attempt id, and no other call has that id (ADR 20)."""
 
+import asyncio
 from collections import deque
 from typing import Any
 
@@ -30,7 +31,7 @@ def answered(code: str, status: int = 400) -> ClientError:
 class Client:
     """Answers with these, one after the other; remembers the id of each attempt, by the queue."""
 
-    def __init__(self, *answers: Exception | dict[str, Any]) -> None:
+    def __init__(self, *answers: BaseException | dict[str, Any]) -> None:
         self._answers = deque(answers)
         self.ids: list[tuple[str, str]] = []
 
@@ -40,7 +41,7 @@ class Client:
     async def receive_message(self, *, QueueUrl: str, ReceiveRequestAttemptId: str, **_: Any) -> dict[str, Any]:  # noqa: N803
         self.ids.append((QueueUrl, ReceiveRequestAttemptId))
         answer = self._answers.popleft()
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             raise answer
         return answer
 
@@ -82,6 +83,26 @@ async def test_an_attempt_is_of_one_queue() -> None:
     assert isinstance(other, Delivery) and isinstance(again, Delivery)
     assert (other.receive_count, again.receive_count) == (1, 2)
     assert client.ids[0] == client.ids[2] and client.ids[0][1] != client.ids[1][1]
+
+
+async def test_calls_at_the_same_time_have_an_attempt_each() -> None:
+    client = Client(LOST, ONE, ONE)
+    source = SqsCommandSource(client, Topology())
+    with pytest.raises(Unavailable):
+        await source.receive(0, 1)
+    [again], [other] = await asyncio.gather(source.receive(0, 1), source.receive(0, 1))
+    assert (again.receive_count, other.receive_count) == (2, 1)
+    assert client.ids[0] == client.ids[1] != client.ids[2]
+
+
+async def test_an_attempt_that_was_given_up_is_asked_again() -> None:
+    client = Client(asyncio.CancelledError(), ONE)
+    source = SqsCommandSource(client, Topology())
+    with pytest.raises(asyncio.CancelledError):
+        await source.receive(0, 1)
+    [again] = await source.receive(0, 1)
+    assert again.receive_count == 2
+    assert client.ids[0] == client.ids[1]
 
 
 async def test_a_throttled_attempt_is_not_asked_again() -> None:

@@ -15,7 +15,7 @@ from typing import Final, Self
 from exchange_adapters.sim.faults import Fault, Faults
 from exchange_adapters.sim.store import SimStore
 from exchange_adapters.sqs import received_again
-from exchange_core.errors import Fatal, Throttled, Unavailable
+from exchange_core.errors import Fatal, Unavailable
 from exchange_core.ports import Clock, CommandMessage, Delivery
 from exchange_core.topology import QueueSpec, Topology
 
@@ -188,15 +188,13 @@ class SimCommandQueues(SimStore):
         """As CommandSource.receive. Operation `sqs.receive`; a lost answer leaves its messages in flight, and this
         host's next call gets them, as by the attempt id in `exchange_adapters.sqs`."""
         queue = self._queues[partition]
-        unanswered = self._unanswered.setdefault(partition, [])
+        taken = self._unanswered.pop(partition, [])
         try:
             async with self._faults.call("sqs.receive", is_read=True):
-                taken = self._again(queue, unanswered) or await self._poll(queue, min(wait_s, MAX_WAIT_S))
-                unanswered[:] = taken
-        except Throttled:
-            unanswered.clear()
+                taken = self._again(queue, taken) or await self._poll(queue, min(wait_s, MAX_WAIT_S))
+        except (Unavailable, asyncio.CancelledError):
+            self._unanswered[partition] = taken
             raise
-        unanswered.clear()
         return taken
 
     async def delete(self, partition: int, receipts: Sequence[str]) -> None:
